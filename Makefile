@@ -1,0 +1,73 @@
+# The commands of the README and of CI. Everything goes into one virtual environment.
+#   make test PYTHON=python3.12              another interpreter (after `make clean`)
+#   make test PYTEST_ARGS="-n 2 -m 'not slow'"   options for pytest
+#   make train TRAIN_ARGS="--epochs 3"       options for `minisgd train`
+PYTHON ?= python3
+VENV ?= .venv
+# One process by default: TensorFlow takes seconds and hundreds of megabytes to load in each
+# pytest worker, and measured times would compete with the other workers.
+PYTEST_ARGS ?=
+TRAIN_ARGS ?=
+
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
+BIN := $(VENV)/bin
+endif
+
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
+
+METADATA := setup.cfg pyproject.toml
+SOURCES := $(wildcard minisgd/*.py minisgd/*/*.py kernels/minisgd_kernels/*.py)
+
+# Stamps: pip runs again only where its input changed. An editable install (test, lint) follows
+# the sources by itself and serves `make train` too; the plain one has to follow them by hand.
+PLAIN := $(VENV)/.installed
+TEST := $(VENV)/.installed-test
+LINT := $(VENV)/.installed-lint
+ANY := $(firstword $(wildcard $(TEST) $(LINT)) $(PLAIN))
+
+.DEFAULT_GOAL := help
+.PHONY: help train test lint clean
+
+help:
+	@echo "make train   train 784-128-10 on the bundled MNIST, with a live progress bar"
+	@echo "make test    install the test extras (TensorFlow included) and run the suite"
+	@echo "make lint    ruff, ruff format and mypy --strict"
+	@echo "make clean   remove the environment, caches and build products (runs/ is kept)"
+
+train: $(ANY)
+	$(BIN)/minisgd train $(TRAIN_ARGS)
+
+test: $(TEST)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(LINT)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/.created:
+	@$(PYTHON) -c "import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v[:2] <= (3, 13) else \
+	'minisgd needs Python 3.11, 3.12 or 3.13; $(PYTHON) is %d.%d. Name another: make ... PYTHON=python3.12' % v[:2])"
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# Without build/, which setuptools fills: modules that are gone would come back from there.
+$(PLAIN): $(VENV)/.created $(METADATA) $(SOURCES)
+	rm -rf build
+	$(BIN)/python -m pip install -q .
+	@touch $@
+
+$(TEST): $(VENV)/.created $(METADATA)
+	$(BIN)/python -m pip install -q -e ".[test]"
+	@touch $@
+
+$(LINT): $(VENV)/.created $(METADATA)
+	$(BIN)/python -m pip install -q -e ".[lint]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .coverage htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find minisgd kernels tests parity_tests -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,292 @@
+"""exp, log, sin and cos, rounded as TensorFlow's CPU build rounds them.
+
+TensorFlow uses three sources, and each rounds in its own way, so each is written out here instead
+of being called: Eigen's vectorised polynomials (whole groups of eight elements), the C library
+(glibc 2.28 and newer: what is left over, and random normals), oneDNN's (softmax). Being our own
+code, they round alike on every system.
+
+In float64 no bits are promised: `math` serves.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import types
+from numba.core import config as numba_config
+from numba.extending import overload, register_jitable
+
+from minisgd_kernels._jit import (
+    bits_of,
+    bits_of_double,
+    double_of,
+    float_of,
+    fma,
+    helper,
+)
+
+_f32 = np.float32
+
+# --- Eigen's exp and log: no FMA, every operation rounds (Eigen, GenericPacketMathFunctions.h) ---
+_EXP_HI, _EXP_LO = _f32(88.723), _f32(-104.0)
+_LOG2E, _HALF, _ONE, _ZERO = _f32(1.44269504088896341), _f32(0.5), _f32(1), _f32(0)
+_LN2_HI, _LN2_LO = _f32(-0.693359375), _f32(2.12194440e-4)
+_E2, _E3 = _f32(0.49999988079071044921875), _f32(0.16666518151760101318359375)
+_E4, _E5 = _f32(4.166965186595916748046875e-2), _f32(8.36894474923610687255859375e-3)
+_E6 = _f32(1.37449637986719608306884765625e-3)
+_ROUND = _f32(12582912.0)  # 1.5 * 2^23: adding it leaves an integer in the low bits
+_ROUND_BITS = np.int32(0x4B400000)
+_BIAS, _MANTISSA = np.int32(127), np.int32(23)
+
+
+@helper
+def _times_power_of_two(y: Any, m: Any) -> Any:
+    """``y * 2**m`` for an integer-valued float32 `m`; exact unless the result is denormal."""
+    n = bits_of(m + _ROUND) - _ROUND_BITS
+    first = np.int32(max(n, np.int32(-100)))  # two steps, since 2**n alone may be out of range
+    second = np.int32(n - first)
+    y = y * float_of(np.int32((first + _BIAS) << _MANTISSA))
+    return y * float_of(np.int32((second + _BIAS) << _MANTISSA))
+
+
+@helper
+def _eigen_exp(x0: Any) -> Any:
+    """Eigen's ``pexp`` for float32; NaN goes through."""
+    x = _EXP_HI if x0 > _EXP_HI else x0
+    if x < _EXP_LO:
+        return _ZERO
+    if x != x:
+        return x0
+    m = _f32(math.floor(x * _LOG2E + _HALF))
+    r = m * _LN2_HI + x
+    r = m * _LN2_LO + r
+    r2 = r * r
+    even = r2 * _E6 + _E4
+    odd = r2 * _E5 + _E3
+    even = r2 * even + _E2
+    y = r * odd + even
+    y = r2 * y + (r + _ONE)
+    y = _times_power_of_two(y, m)
+    return x0 if x0 > y else y  # at the upper end: infinity stays infinity
+
+
+_LOG_P0, _LOG_P1, _LOG_P2 = _f32(1.0000000190281136), _f32(1.0000000190281063), _f32(0.18256296349849254)  # fmt: skip
+_LOG_Q0, _LOG_Q1 = _f32(1.0000000190281136), _f32(1.4999999999999927)
+_LOG_Q2, _LOG_Q3 = _f32(0.59923249590823520), _f32(0.049616247954120038)
+_SQRT_HALF, _LN2 = _f32(0.707106781186547524), _f32(0.6931471805599453)
+_SMALLEST = _f32(1.17549435e-38)
+_INFINITY, _NAN = _f32(np.inf), _f32(np.nan)
+
+
+@helper
+def _eigen_log(v: Any) -> Any:
+    """Eigen's ``plog`` for float32: a rational approximation on [sqrt(1/2), sqrt(2))."""
+    if not v > _ZERO:
+        return -_INFINITY if v == _ZERO else _NAN
+    if v < _SMALLEST:
+        return -_INFINITY  # a denormal is zero here
+    if v == _INFINITY:
+        return v
+    bits = bits_of(v)
+    e = _f32((bits >> _MANTISSA) & np.int32(255)) - _f32(126)
+    x = float_of(np.int32((bits & np.int32(0x007FFFFF)) | np.int32(0x3F000000)))
+    if x < _SQRT_HALF:
+        e -= _ONE
+        x = (x - _ONE) + x
+    else:
+        x = x - _ONE
+    p = x * _LOG_P2 + _LOG_P1
+    p = x * p + _LOG_P0
+    p = x * p
+    q = x * _LOG_Q3 + _LOG_Q2
+    q = x * q + _LOG_Q1
+    q = x * q + _LOG_Q0
+    return e * _LN2 + p / q
+
+
+# --- glibc's expf: double precision inside, one rounding at the end (sysdeps/ieee754/flt-32) ---
+def _exp2_table() -> Any:
+    """Bits of 2^(i/32) with i/32 taken off the exponent, i = 0 ... 31; correctly rounded."""
+    from decimal import Decimal, localcontext
+
+    with localcontext() as context:
+        context.prec = 40
+        powers = [float(Decimal(2) ** (Decimal(i) / 32)) for i in range(32)]
+    return np.array(powers).view(np.int64) - (np.arange(32, dtype=np.int64) << 47)
+
+
+_EXP2 = _exp2_table()
+_EXPF_C0 = float.fromhex("0x1.c6af84b912394p-5") / 32**3
+_EXPF_C1 = float.fromhex("0x1.ebfce50fac4f3p-3") / 32**2
+_EXPF_C2 = float.fromhex("0x1.62e42ff0c52d6p-1") / 32
+_EXPF_SCALE = float.fromhex("0x1.71547652b82fep+0") * 32
+_SHIFT = float.fromhex("0x1.8p+52")
+_EXPF_OVER, _EXPF_UNDER = _f32(88.72284), _f32(-103.97208)
+
+
+@helper
+def libm_exp(x: Any) -> Any:
+    """The C library's ``expf``: 2^(k/32) from a table times a cubic, in double precision."""
+    if x > _EXPF_OVER:
+        return _INFINITY
+    if x < _EXPF_UNDER:
+        return _ZERO
+    if x != x:
+        return x
+    wide = np.float64(x)
+    shifted = fma(_EXPF_SCALE, wide, _SHIFT)  # fused, as glibc's build for FMA processors does
+    k = bits_of_double(shifted)
+    r = fma(_EXPF_SCALE, wide, -(shifted - _SHIFT))
+    scale = double_of(_EXP2[k & np.int64(31)] + (k << np.int64(47)))
+    y = fma(fma(_EXPF_C0, r, _EXPF_C1), r * r, fma(_EXPF_C2, r, 1.0))
+    return _f32(y * scale)
+
+
+# --- glibc's logf, sinf and cosf, for the random normals ---
+_LOGF_TABLE = np.array(
+    [
+        [float.fromhex(inverse), float.fromhex(logarithm)]
+        for inverse, logarithm in (
+            ("0x1.661ec79f8f3bep+0", "-0x1.57bf7808caadep-2"),
+            ("0x1.571ed4aaf883dp+0", "-0x1.2bef0a7c06ddbp-2"),
+            ("0x1.49539f0f010bp+0", "-0x1.01eae7f513a67p-2"),
+            ("0x1.3c995b0b80385p+0", "-0x1.b31d8a68224e9p-3"),
+            ("0x1.30d190c8864a5p+0", "-0x1.6574f0ac07758p-3"),
+            ("0x1.25e227b0b8eap+0", "-0x1.1aa2bc79c81p-3"),
+            ("0x1.1bb4a4a1a343fp+0", "-0x1.a4e76ce8c0e5ep-4"),
+            ("0x1.12358f08ae5bap+0", "-0x1.1973c5a611cccp-4"),
+            ("0x1.0953f419900a7p+0", "-0x1.252f438e10c1ep-5"),
+            ("0x1p+0", "0x0p+0"),
+            ("0x1.e608cfd9a47acp-1", "0x1.aa5aa5df25984p-5"),
+            ("0x1.ca4b31f026aap-1", "0x1.c5e53aa362eb4p-4"),
+            ("0x1.b2036576afce6p-1", "0x1.526e57720db08p-3"),
+            ("0x1.9c2d163a1aa2dp-1", "0x1.bc2860d22477p-3"),
+            ("0x1.886e6037841edp-1", "0x1.1058bc8a07ee1p-2"),
+            ("0x1.767dcf5534862p-1", "0x1.4043057b6ee09p-2"),
+        )
+    ]
+)
+_LOGF_A0 = float.fromhex("-0x1.00ea348b88334p-2")
+_LOGF_A1 = float.fromhex("0x1.5575b0be00b6ap-2")
+_LOGF_A2 = float.fromhex("-0x1.ffffef20a4123p-2")
+_LN2_DOUBLE = float.fromhex("0x1.62e42fefa39efp-1")
+_LOGF_OFFSET = np.int32(0x3F330000)
+
+
+@helper
+def libm_log(x: Any) -> Any:
+    """The C library's ``logf``: a table of 16 and a cubic, in double precision."""
+    if x == _ONE:
+        return _ZERO
+    if not _SMALLEST <= x < _INFINITY:  # zero and denormals, negative, infinite, NaN
+        return -_INFINITY if _ZERO <= x < _ONE else x if x == _INFINITY else _NAN
+    bits = bits_of(x)
+    shifted = np.int32(bits - _LOGF_OFFSET)
+    i = (shifted >> np.int32(19)) & np.int32(15)
+    k = shifted >> np.int32(23)
+    z = np.float64(float_of(np.int32(bits - (k << np.int32(23)))))
+    r = fma(z, _LOGF_TABLE[i, 0], -1.0)
+    y0 = fma(np.float64(k), _LN2_DOUBLE, _LOGF_TABLE[i, 1])
+    r2 = r * r
+    y = fma(_LOGF_A0, r2, fma(_LOGF_A1, r, _LOGF_A2))
+    return _f32(fma(y, r2, y0 + r))
+
+
+_COS = [float.fromhex(c) for c in ("-0x1.ffffffd0c621cp-2", "0x1.55553e1068f19p-5", "-0x1.6c087e89a359dp-10", "0x1.99343027bf8c3p-16")]  # fmt: skip
+_C1, _C2, _C3, _C4 = _COS
+_SIN = [float.fromhex(s) for s in ("-0x1.555545995a603p-3", "0x1.1107605230bc4p-7", "-0x1.994eb3774cf24p-13")]  # fmt: skip
+_S1, _S2, _S3 = _SIN
+_TWO_OVER_PI = float.fromhex("0x1.45F306DC9C883p+23")  # times 2^24
+_HALF_PI = float.fromhex("0x1.921FB54442D18p0")
+
+
+@helper
+def _sine_series(r: Any, r2: Any) -> Any:
+    r3 = r * r2
+    return _f32(fma(r3 * r2, fma(r2, _S3, _S2), fma(r3, _S1, r)))
+
+
+@helper
+def _cosine_series(r2: Any) -> Any:
+    r4 = r2 * r2
+    return fma(r4 * r2, fma(r2, _C4, _C3), fma(r4, _C2, fma(r2, _C1, 1.0)))
+
+
+@helper
+def libm_sin_cos(x: Any) -> Any:
+    """The C library's ``(sinf(x), cosf(x))`` for ``0 <= x < 120``."""
+    angle = np.float64(x)
+    # The quadrant: round(x / (pi / 2)), and what remains of the angle.
+    n = (np.int64(angle * _TWO_OVER_PI) + np.int64(0x800000)) >> np.int64(24)
+    if x < _f32(0.78539816339):  # pi / 4: no reduction
+        n = np.int64(0)
+    r = fma(-np.float64(n), _HALF_PI, angle)
+    r2 = r * r
+    sine, cosine = _sine_series(r, r2), _f32(_cosine_series(r2))
+    quadrant = n & np.int64(3)
+    if quadrant == 0:
+        return sine, cosine
+    if quadrant == 1:
+        return cosine, -sine
+    if quadrant == 2:
+        return -sine, -cosine
+    return -cosine, sine
+
+
+# --- oneDNN's exp, inside its softmax: Horner's rule with FMA ---
+_DNN_LO = np.uint32(0xC2AEAC50).view(np.float32)
+_DNN_HI = np.uint32(0x42B17218).view(np.float32)
+_DNN_LOG2E = np.uint32(0x3FB8AA3B).view(np.float32)
+_DNN_LN2 = np.uint32(0x3F317218).view(np.float32)
+_D5, _D4, _D3, _D2, _D1 = np.array(
+    [0x3C07CFCE, 0x3D2B9D0D, 0x3E2AAD40, 0x3EFFFEE3, 0x3F7FFFFB], np.uint32
+).view(np.float32)
+
+
+@helper
+def onednn_exp(x: Any) -> Any:
+    """``exp`` as oneDNN's softmax evaluates it in float32; NaN goes through."""
+    if x != x:
+        return x
+    if x < _DNN_LO:
+        return _ZERO
+    x = min(x, _DNN_HI)
+    n = _f32(math.floor(fma(x, _DNN_LOG2E, _HALF)))
+    r = fma(-n, _DNN_LN2, x)
+    y = fma(fma(fma(fma(fma(_D5, r, _D4), r, _D3), r, _D2), r, _D1), r, _ONE)
+    return _times_power_of_two(y, n)
+
+
+def _by_precision(single: Any, double: Any) -> Any:
+    """A function that is `single` for float32 and `double` for float64, chosen by the compiler."""
+
+    def choose(x):  # type: ignore[no-untyped-def]
+        return single(x) if isinstance(x, np.float32) else double(x)
+
+    if not numba_config.DISABLE_JIT:
+        double_compiled = register_jitable(double)
+
+        @overload(choose)
+        def _choose(x):  # type: ignore[no-untyped-def]  # Numba compares it with the lambdas
+            return (lambda x: single(x)) if x == types.float32 else (lambda x: double_compiled(x))
+
+    return choose
+
+
+def _double_exp(x: Any) -> Any:
+    return math.exp(x)
+
+
+def _double_log(x: Any) -> Any:
+    if x == 0.0:
+        return -np.inf
+    return math.log(x) if x > 0.0 else np.nan
+
+
+exp = _by_precision(_eigen_exp, _double_exp)
+log = _by_precision(_eigen_log, _double_log)
+exp_tail = _by_precision(libm_exp, _double_exp)
+log_tail = _by_precision(libm_log, _double_log)
+exp_softmax = _by_precision(onednn_exp, _double_exp)

@@ -1,0 +1,590 @@
+"""The op table: one `defop` an operation, its forward kernel and one VJP rule per input.
+
+Public names and arguments are those of ``keras.ops``. Every rule is written in ops, so gradients
+can be differentiated again. Read it from `dense` and `softmax_cross_entropy` on: these two and
+`relu` are the whole network.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Sequence
+from typing import Any
+
+import minisgd_kernels as kernels
+import numpy as np
+
+from minisgd.primitive import bind, defop
+from minisgd.tensor import Array, Tensor, as_kernel_array
+
+# Longest block of K in a matrix product: oneDNN's on an AVX-512 processor, the reference setup.
+K_BLOCK = 384
+
+__all__ = [
+    "add",
+    "broadcast_to",
+    "cast",
+    "categorical_crossentropy",
+    "clip",
+    "convert_to_numpy",
+    "convert_to_tensor",
+    "dense",
+    "divide",
+    "exp",
+    "expand_dims",
+    "log",
+    "matmul",
+    "mean",
+    "multiply",
+    "negative",
+    "relu",
+    "reshape",
+    "softmax",
+    "sparse_categorical_crossentropy",
+    "square",
+    "subtract",
+    "sum",
+    "transpose",
+    "where",
+]
+
+
+def convert_to_tensor(x: Any, dtype: Any = None) -> Tensor:
+    """Tensor with the values of `x`, which is copied unless it is a tensor already.
+
+    Python floats become float32, as in Keras; arrays keep their dtype.
+
+    Raises
+    ------
+    ValueError
+        If `x` is not numeric (strings, objects, dates, ragged lists).
+    """
+    if isinstance(x, Tensor):
+        return x if dtype is None or x.dtype == np.dtype(dtype) else cast(x, dtype)
+    array = np.array(x, order="C")
+    if array.dtype.kind not in "fiub":
+        msg = f"Invalid dtype: {array.dtype}. `x`: expected numbers, received {type(x).__name__}."
+        raise ValueError(msg)
+    is_array = hasattr(x, "dtype")
+    if dtype is None and not is_array and array.dtype.kind == "f":
+        dtype = np.float32
+    return Tensor(as_kernel_array(array, dtype))
+
+
+def convert_to_numpy(x: Any) -> Array:
+    """NumPy array with the values of `x`."""
+    return np.array(x)
+
+
+def _pair(x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
+    """Two operands of one dtype: a Python number takes the other operand's."""
+    if isinstance(x1, Tensor) and not hasattr(x2, "dtype"):
+        return x1, convert_to_tensor(x2, x1.dtype)
+    if isinstance(x2, Tensor) and not hasattr(x1, "dtype"):
+        return convert_to_tensor(x1, x2.dtype), x2
+    a, b = convert_to_tensor(x1), convert_to_tensor(x2)
+    dtype = np.result_type(a.dtype, b.dtype)
+    return convert_to_tensor(a, dtype), convert_to_tensor(b, dtype)
+
+
+# --- shape: no arithmetic ---
+_reshape = defop(
+    "reshape",
+    lambda x, shape: x.reshape(shape),
+    lambda g, out, x, shape: bind(_reshape, g, params=(x.shape,)),
+    params=1,
+)
+_transpose = defop(
+    "transpose",
+    lambda x, axes: np.ascontiguousarray(x.transpose(axes)),
+    lambda g, out, x, axes: bind(_transpose, g, params=(tuple(np.argsort(axes)),)),
+    params=1,
+)
+_broadcast_to = defop(
+    "broadcast_to",
+    lambda x, shape: np.broadcast_to(x, shape).copy(),
+    lambda g, out, x, shape: _sum_to(g, x.shape),
+    params=1,
+)
+_cast = defop(
+    "cast",
+    lambda x, dtype: x.astype(dtype),
+    lambda g, out, x, dtype: cast(g, x.dtype),
+    params=1,
+)
+
+
+def reshape(x: Any, newshape: int | Sequence[int]) -> Tensor:
+    """The same elements in another shape; one length may be -1."""
+    shape = (newshape,) if isinstance(newshape, int) else tuple(newshape)
+    return bind(_reshape, convert_to_tensor(x), params=(shape,))
+
+
+def expand_dims(x: Any, axis: int) -> Tensor:
+    """A new axis of length 1 at position `axis`."""
+    x = convert_to_tensor(x)
+    return reshape(x, np.expand_dims(x._array, axis).shape)
+
+
+def transpose(x: Any, axes: Sequence[int] | None = None) -> Tensor:
+    """Axes in another order; by default reversed."""
+    x = convert_to_tensor(x)
+    order = tuple(range(x.ndim))[::-1] if axes is None else tuple(a % x.ndim for a in axes)
+    return bind(_transpose, x, params=(order,))
+
+
+def broadcast_to(x: Any, shape: Sequence[int]) -> Tensor:
+    """Repeat along axes of length 1 (NumPy's rule)."""
+    return bind(_broadcast_to, convert_to_tensor(x), params=(tuple(shape),))
+
+
+def cast(x: Any, dtype: Any) -> Tensor:
+    """The same values in another dtype; float64 to float32 rounds to nearest."""
+    return bind(_cast, convert_to_tensor(x), params=(np.dtype(dtype),))
+
+
+# --- element by element ---
+_add = defop(
+    "add",
+    kernels.add,
+    lambda g, out, a, b: _sum_to(g, a.shape),
+    lambda g, out, a, b: _sum_to(g, b.shape),
+)
+_subtract = defop(
+    "subtract",
+    kernels.subtract,
+    lambda g, out, a, b: _sum_to(g, a.shape),
+    lambda g, out, a, b: _sum_to(negative(g), b.shape),
+)
+_multiply = defop(
+    "multiply",
+    kernels.multiply,
+    lambda g, out, a, b: _sum_to(multiply(g, b), a.shape),
+    lambda g, out, a, b: _sum_to(multiply(g, a), b.shape),
+)
+_divide = defop(
+    "divide",
+    kernels.divide,
+    lambda g, out, a, b: _sum_to(divide(g, b), a.shape),
+    lambda g, out, a, b: _sum_to(multiply(g, divide(negative(out), b)), b.shape),
+)
+_exp = defop("exp", kernels.exponential, lambda g, out, x: multiply(g, out))
+_log = defop("log", kernels.logarithm, lambda g, out, x: divide(g, x))
+_clip = defop(
+    "clip",
+    kernels.clip,
+    lambda g, out, x, low, high: bind(_clip_vjp, g, x, params=(low, high)),
+    params=2,
+)
+_clip_vjp = defop(
+    "clip_vjp",
+    kernels.clip_vjp,
+    lambda h, out, g, x, low, high: bind(_clip_vjp, h, x, params=(low, high)),
+    None,  # piecewise linear: the second derivative is 0
+    params=2,
+)
+_relu = defop("relu", kernels.relu, lambda g, out, x: bind(_relu_vjp, g, out))
+_relu_vjp = defop(
+    "relu_vjp",
+    kernels.relu_vjp,
+    lambda h, out, g, y: bind(_relu_vjp, h, y),
+    None,  # piecewise linear: the second derivative is 0
+)
+
+
+def add(x1: Any, x2: Any) -> Tensor:
+    """``x1 + x2``, with broadcasting."""
+    return bind(_add, *_pair(x1, x2))
+
+
+def subtract(x1: Any, x2: Any) -> Tensor:
+    """``x1 - x2``, with broadcasting."""
+    return bind(_subtract, *_pair(x1, x2))
+
+
+def multiply(x1: Any, x2: Any) -> Tensor:
+    """``x1 * x2``, element by element, with broadcasting."""
+    return bind(_multiply, *_pair(x1, x2))
+
+
+def divide(x1: Any, x2: Any) -> Tensor:
+    """``x1 / x2``, element by element, with broadcasting; x / 0 is infinite or NaN."""
+    return bind(_divide, *_pair(x1, x2))
+
+
+def negative(x: Any) -> Tensor:
+    """``-x``."""
+    return multiply(x, -1)
+
+
+def square(x: Any) -> Tensor:
+    """``x * x``."""
+    return multiply(x, x)
+
+
+def exp(x: Any) -> Tensor:
+    """e to the power of `x`; in float32 with Eigen's rounding."""
+    return bind(_exp, convert_to_tensor(x))
+
+
+def log(x: Any) -> Tensor:
+    """Natural logarithm; in float32 with Eigen's rounding. -inf at 0, NaN below."""
+    return bind(_log, convert_to_tensor(x))
+
+
+def clip(x: Any, x_min: float, x_max: float) -> Tensor:
+    """Values limited to ``[x_min, x_max]``; the gradient passes at the bounds, too."""
+    x = convert_to_tensor(x)
+    return bind(_clip, x, params=(x.dtype.type(x_min), x.dtype.type(x_max)))
+
+
+_where = defop(
+    "where",
+    kernels.where,
+    None,  # a condition
+    lambda g, out, condition, a, b: where(condition, g, 0.0),
+    lambda g, out, condition, a, b: where(condition, 0.0, g),
+)
+
+
+def where(condition: Any, x1: Any, x2: Any) -> Tensor:
+    """`x1` where `condition` holds, else `x2`, with broadcasting."""
+    a, b = _pair(x1, x2)
+    chosen = convert_to_tensor(condition, np.bool_)
+    shape = np.broadcast_shapes(chosen.shape, a.shape, b.shape)
+    a, b, chosen = (t if t.shape == shape else broadcast_to(t, shape) for t in (a, b, chosen))
+    return bind(_where, chosen, a, b)
+
+
+def relu(x: Any) -> Tensor:
+    """``max(x, 0)``; the gradient at 0 is 0. NaN stays NaN, also inside Keras-like `fit`.
+
+    References
+    ----------
+    Keras, ``keras.ops.relu``; TensorFlow, core/kernels/relu_op_functor.h (ReluGrad).
+    """
+    return bind(_relu, convert_to_tensor(x))
+
+
+# --- sums ---
+_sum_all = defop(
+    "sum_all", kernels.sum_all, lambda g, out, x: bind(_broadcast_to, g, params=(x.shape,))
+)
+_sum_last = defop(
+    "sum_last",
+    kernels.sum_last,
+    lambda g, out, x: broadcast_to(reshape(g, (x.shape[0], 1)), x.shape),
+)
+_sum_first = defop("sum_first", kernels.sum_first, lambda g, out, x: broadcast_to(g, x.shape))
+# The gradient of a bias: TensorFlow sums it in another order than other first axes.
+_sum_rows = defop("sum_rows", kernels.sum_rows, lambda g, out, x: broadcast_to(g, x.shape))
+
+
+def sum(  # noqa: A001  # the name is Keras's
+    x: Any, axis: int | Sequence[int] | None = None, keepdims: bool = False
+) -> Tensor:
+    """Sum over all axes, or over some.
+
+    In float32 with the rounding of Eigen's reductions (``kernels/README.md``).
+    """
+    x = convert_to_tensor(x)
+    if x.dtype.kind != "f":
+        x = cast(x, np.int64 if x.dtype.kind in "iub" else np.float32)
+    axes = _axes(axis, x.ndim)
+    kept = [a for a in range(x.ndim) if a not in axes]
+    if not kept:
+        total = bind(_sum_all, x)
+    elif axes == [0] and x.ndim == 2:
+        total = bind(_sum_first, x)
+    elif not axes:
+        total = x
+    else:
+        if kept != list(range(len(kept))):
+            x, kept = transpose(x, kept + axes), list(range(len(kept)))
+        shape = [x.shape[a] for a in kept]
+        rows = reshape(x, (int(np.prod(shape)), -1 if x.size else 0))
+        total = reshape(bind(_sum_last, rows), shape)
+    if keepdims:
+        full = convert_to_tensor(x).ndim
+        lengths = iter(total.shape)
+        total = reshape(total, [1 if a in axes else next(lengths) for a in range(full)])
+    return total
+
+
+def mean(x: Any, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
+    """Sum divided by the number of elements that went into it."""
+    x = convert_to_tensor(x)
+    total = sum(x, axis, keepdims)
+    return divide(total, builtins.max(x.size, 1) // builtins.max(total.size, 1))
+
+
+def _axes(axis: int | Sequence[int] | None, ndim: int) -> list[int]:
+    """Axes as an ascending list of non-negative numbers."""
+    if axis is None:
+        return list(range(ndim))
+    chosen = [axis] if isinstance(axis, int) else list(axis)
+    for a in chosen:
+        if not -ndim <= a < ndim:
+            msg = f"`axis`: expected a number from {-ndim} to {ndim - 1}, received {a}"
+            raise ValueError(msg)
+    return sorted({a % ndim for a in chosen})
+
+
+def _sum_to(g: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Undo a broadcast: sum over the axes along which `shape` was repeated."""
+    if g.shape == shape:
+        return g
+    lead = g.ndim - len(shape)
+    repeated = [i for i, n in enumerate(shape) if n == 1 and g.shape[lead + i] != 1]
+    return reshape(sum(g, list(range(lead)) + [lead + i for i in repeated]), shape)
+
+
+# --- matrix products ---
+# Each product's VJP rules are again two of the three, so the family is closed.
+_matmul = defop(
+    "matmul",
+    kernels.matmul,
+    lambda g, out, a, b, k: bind(_matmul_nt, g, b, params=(k,)),
+    lambda g, out, a, b, k: bind(_matmul_tn, a, g, params=(k,)),
+    params=1,
+)
+_matmul_tn = defop(  # a.T @ b
+    "matmul_tn",
+    kernels.matmul_tn,
+    lambda g, out, a, b, k: bind(_matmul_nt, b, g, params=(k,)),
+    lambda g, out, a, b, k: bind(_matmul, a, g, params=(k,)),
+    params=1,
+)
+_matmul_nt = defop(  # a @ b.T
+    "matmul_nt",
+    kernels.matmul_nt,
+    lambda g, out, a, b, k: bind(_matmul, g, b, params=(k,)),
+    lambda g, out, a, b, k: bind(_matmul_tn, g, a, params=(k,)),
+    params=1,
+)
+_dense = defop(  # x @ kernel + bias
+    "dense",
+    kernels.dense,
+    lambda g, out, x, kernel, bias, k: bind(_matmul_nt, g, kernel, params=(k,)),
+    lambda g, out, x, kernel, bias, k: bind(_matmul_tn, x, g, params=(k,)),
+    lambda g, out, x, kernel, bias, k: bind(_sum_rows, g),
+    params=1,
+)
+
+
+def matmul(x1: Any, x2: Any) -> Tensor:
+    """Matrix product of two matrices, (M, K) and (K, N).
+
+    Raises
+    ------
+    ValueError
+        If the shapes don't fit.
+    """
+    a, b = _pair(x1, x2)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
+        msg = f"matmul: expected shapes (M, K) and (K, N), received {a.shape} and {b.shape}"
+        raise ValueError(msg)
+    return bind(_matmul, a, b, params=(K_BLOCK,))
+
+
+def dense(x: Any, kernel: Any, bias: Any) -> Tensor:
+    """``x @ kernel + bias``: what a dense layer computes before its activation.
+
+    Parameters
+    ----------
+    x : Tensor, shape (N, D_in), float
+    kernel : Tensor, shape (D_in, units), same dtype
+    bias : Tensor, shape (units,), same dtype
+
+    Returns
+    -------
+    Tensor, shape (N, units)
+    """
+    x, kernel = _pair(x, kernel)
+    bias = convert_to_tensor(bias, x.dtype)
+    if x.ndim != 2 or kernel.ndim != 2 or x.shape[1] != kernel.shape[0]:
+        msg = f"dense: expected x (N, D_in), kernel (D_in, units), received {x.shape}, {kernel.shape}"
+        raise ValueError(msg)
+    if bias.shape != (kernel.shape[1],):
+        msg = f"dense: expected a bias of shape ({kernel.shape[1]},), received {bias.shape}"
+        raise ValueError(msg)
+    return bind(_dense, x, kernel, bias, params=(K_BLOCK,))
+
+
+# --- softmax and cross-entropy ---
+_softmax = defop(
+    "softmax",
+    kernels.softmax,
+    lambda g, out, z: multiply(out, subtract(g, sum(multiply(g, out), -1, keepdims=True))),
+)
+_softmax_cross_entropy = defop(
+    "softmax_cross_entropy",
+    kernels.softmax_cross_entropy,
+    lambda g, out, z, y: multiply(expand_dims(g, -1), bind(_softmax_cross_entropy_backprop, z, y)),
+    lambda g, out, z, y: multiply(expand_dims(g, -1), negative(log(softmax(z)))),
+)
+_softmax_cross_entropy_backprop = defop(
+    "softmax_cross_entropy_backprop",
+    kernels.softmax_cross_entropy_backprop,
+    lambda g, out, z, y: _softmax.vjps[0](g, softmax(z), z),  # type: ignore[misc]
+    lambda g, out, z, y: negative(g),
+)
+_sparse_softmax_cross_entropy = defop(
+    "sparse_softmax_cross_entropy",
+    kernels.sparse_softmax_cross_entropy,
+    lambda g, out, z, labels: multiply(
+        expand_dims(g, -1), bind(_sparse_softmax_cross_entropy_backprop, z, labels)
+    ),
+    None,  # class numbers
+)
+_sparse_softmax_cross_entropy_backprop = defop(
+    "sparse_softmax_cross_entropy_backprop",
+    kernels.sparse_softmax_cross_entropy_backprop,
+    lambda g, out, z, labels: _softmax.vjps[0](g, softmax(z), z),  # type: ignore[misc]
+    None,
+)
+
+
+def softmax(x: Any, axis: int = -1) -> Tensor:
+    """``exp(x) / sum(exp(x))`` over the last axis; the result remembers `x` as its `logits`.
+
+    Parameters
+    ----------
+    x : Tensor, shape (..., C), float
+    axis : int
+        Only the last axis is supported.
+    """
+    x = convert_to_tensor(x)
+    if x.ndim == 0 or axis not in (-1, x.ndim - 1):
+        msg = f"softmax: expected the last axis of a tensor, received axis {axis}, shape {x.shape}"
+        raise ValueError(msg)
+    if x.ndim == 2:
+        out = bind(_softmax, x)
+    else:
+        out = reshape(bind(_softmax, reshape(x, (-1, x.shape[-1]))), x.shape)
+    out.logits = x
+    return out
+
+
+_EPSILON = 1e-7  # keras.backend.epsilon()
+
+
+def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False) -> Tensor:
+    """Cross-entropy in nats between distributions and predictions, row by row.
+
+    Behind a softmax it is computed from the logits, ``sum(y * (log(sum(exp z)) - z))``, whatever
+    `from_logits` says: the probabilities have lost what the loss needs (a hopeless sample would
+    get a loss of 16.1 and no gradient). Elsewhere probabilities are normalised and clipped to
+    [1e-7, 1 - 1e-7].
+
+    Parameters
+    ----------
+    target : Tensor, shape (N, C)
+        Distributions; one-hot rows as a rule.
+    output : Tensor, shape (N, C)
+        Probabilities, or logits with ``from_logits=True``.
+
+    Returns
+    -------
+    Tensor, shape (N,)
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or are not (N, C).
+
+    References
+    ----------
+    Keras, ``keras.ops.categorical_crossentropy`` (backend/tensorflow/nn.py).
+    """
+    output = convert_to_tensor(output)
+    target = convert_to_tensor(target, output.dtype)
+    hint = "class numbers want sparse_categorical_crossentropy or utils.to_categorical"
+    if target.ndim != output.ndim or output.ndim < 1:
+        msg = (
+            "Arguments `target` and `output` must have the same rank (ndim). "
+            f"Received: target.shape={target.shape}, output.shape={output.shape}; {hint}."
+        )
+        raise ValueError(msg)
+    if target.shape != output.shape or output.ndim != 2:
+        msg = (
+            "Arguments `target` and `output` must have the same shape, (N, C). "
+            f"Received: target.shape={target.shape}, output.shape={output.shape}; {hint}."
+        )
+        raise ValueError(msg)
+    if output.logits is not None or from_logits:
+        logits = output if output.logits is None else output.logits
+        return bind(_softmax_cross_entropy, logits, target)
+    output = divide(output, sum(output, -1, keepdims=True))
+    output = clip(output, _EPSILON, 1 - _EPSILON)
+    return negative(sum(multiply(target, log(output)), -1))
+
+
+def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool = False) -> Tensor:
+    """`categorical_crossentropy` for class numbers: shape (N,) or (N, 1), from 0 to C - 1.
+
+    Raises
+    ------
+    ValueError
+        If a label is no class number or the shapes don't fit.
+
+    References
+    ----------
+    Keras, ``keras.ops.sparse_categorical_crossentropy`` (backend/tensorflow/nn.py).
+    """
+    output = convert_to_tensor(output)
+    labels = convert_to_tensor(target)._array
+    if labels.ndim == output.ndim and labels.shape[-1] == 1:
+        labels = labels.reshape(labels.shape[:-1])
+    if output.ndim != 2 or labels.ndim != 1:
+        msg = (
+            "Argument `output` must have rank (ndim) `target.ndim - 1`: expected labels (N,) or "
+            f"(N, 1) and an output (N, C). Received: target.shape={labels.shape}, "
+            f"output.shape={output.shape}; one-hot labels want categorical_crossentropy."
+        )
+        raise ValueError(msg)
+    if labels.shape[0] != output.shape[0]:
+        msg = (
+            "Arguments `target` and `output` must have the same shape up until the last "
+            f"dimension: target.shape={labels.shape}, output.shape={output.shape}."
+        )
+        raise ValueError(msg)
+    numbers = Tensor(as_kernel_array(labels, np.int64))
+    if labels.size:
+        _check_labels(labels, output.shape[1])
+    if output.logits is not None or from_logits:
+        logits = output if output.logits is None else output.logits
+    else:  # Keras takes the logarithm and lets the softmax normalise
+        logits = log(clip(output, _EPSILON, 1 - _EPSILON))
+    return bind(_sparse_softmax_cross_entropy, logits, numbers)
+
+
+def _check_labels(labels: Array, classes: int) -> None:
+    """Refuse labels that would index outside of a row."""
+    wrong = ~((labels >= 0) & (labels < classes))  # also NaN
+    if labels.dtype.kind == "f":
+        wrong |= labels != np.trunc(labels)
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        msg = (
+            f"labels: expected whole numbers from 0 to {classes - 1} ({classes} classes), received "
+            f"{labels[first]} at index {first}; the model's last layer needs a unit for each class."
+        )
+        raise ValueError(msg)
+
+
+def _install_operators() -> None:
+    """Give `Tensor` its arithmetic operators."""
+    for name, function in (
+        ("add", add),
+        ("sub", subtract),
+        ("mul", multiply),
+        ("truediv", divide),
+        ("matmul", matmul),
+    ):
+        setattr(Tensor, f"__{name}__", lambda a, b, f=function: f(a, b))
+        setattr(Tensor, f"__r{name}__", lambda a, b, f=function: f(b, a))
+    Tensor.__neg__ = negative  # type: ignore[attr-defined]
+
+
+_install_operators()

@@ -1,0 +1,172 @@
+"""Every tolerance of the parity suite, each with its reason. No test sets one of its own.
+
+Equality of bits is the default class. The records below hold only where the two sides are
+known to add in another order: off the reference setup (see `minisgd.parity.environment`),
+oneDNN runs other kernels for TensorFlow's matrix products and its softmax, and TensorFlow then
+differs from its own results on the reference setup by the amounts named in the reasons.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from minisgd.parity.compare import TensorDifference
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """A bound and the reason for it.
+
+    Attributes
+    ----------
+    name : str
+        What is bounded.
+    measure : str
+        The attribute of a `TensorDifference` that is bounded; "" for a figure of its own.
+    value : float
+        The bound; a comparison passes if it is at most this.
+    reason : str
+        Why this bound and no other.
+    """
+
+    name: str
+    measure: str
+    value: float
+    reason: str
+
+    def measured(self, difference: TensorDifference) -> float:
+        """Return the figure of a comparison that this record bounds."""
+        return float(getattr(difference, self.measure))
+
+    def holds(self, measured: float) -> bool:
+        """Return whether a measured value is within the bound (NaN never is)."""
+        return measured <= self.value
+
+    def __str__(self) -> str:
+        """Return the bound and its reason."""
+        return f"{self.name} <= {self.value:g} ({self.reason})"
+
+
+EQUAL = Tolerance(
+    "values that differ in bits",
+    "differing",
+    0.0,
+    "nothing here may round differently",
+)
+
+# One step from Keras's own weights.
+
+GRADIENT = Tolerance(
+    "gradient, relative Frobenius difference",
+    "rel_frobenius",
+    3e-5,
+    "TensorFlow under other flags differs from itself by up to 6.8e-6, plain float32 NumPy "
+    "from TensorFlow by up to 2.3e-5",
+)
+GRADIENT_MEDIAN = Tolerance(
+    "gradient, median over steps of the relative Frobenius difference",
+    "",
+    1e-6,
+    "TensorFlow under other flags: 7e-7",
+)
+GRADIENT_LARGEST = Tolerance(
+    "gradient, largest difference over largest element",
+    "scaled_max",
+    6e-5,
+    "three times TensorFlow's own largest error against float64, 2.1e-5",
+)
+WEIGHT_STEP = Tolerance(
+    "weight after one step, largest absolute difference",
+    "max_abs",
+    1.2e-7,
+    "twice the largest seen between two settings of TensorFlow, 6e-8",
+)
+LOSS = Tolerance(
+    "loss of one batch, relative difference",
+    "rel_frobenius",
+    3e-5,
+    "TensorFlow itself is off by 1.3e-5 when the loss is near 1e-3",
+)
+PRE_ACTIVATION = Tolerance(
+    "pre-activation of the hidden layer, largest absolute difference",
+    "max_abs",
+    5e-6,
+    "twice the largest distance seen between TensorFlow's value and float64's, 2.4e-6",
+)
+ACTIVATION = Tolerance(
+    "hidden activations, logits and probabilities, relative Frobenius difference",
+    "rel_frobenius",
+    3e-5,
+    "the gradient's bound: the logits' gradient is the probabilities less the labels",
+)
+VELOCITY = Tolerance(
+    "velocity after one step, relative Frobenius difference",
+    "rel_frobenius",
+    3e-5,
+    "the gradient's bound: a velocity is a sum of scaled gradients",
+)
+MASK_NEAR_ZERO = Tolerance(
+    "|pre-activation in float64| where the two ReLU masks differ",
+    "",
+    5e-6,
+    "twice the largest rounding error seen in a pre-activation near zero; within it either "
+    "side of the kink is a correct answer, and the step's gradients are exempt",
+)
+MASK_STEPS = Tolerance(
+    "steps with differing ReLU masks, per 1,000 steps compared",
+    "",
+    1.0,
+    "0 to 6 were seen in 18,750 steps between any two implementations",
+)
+
+# Whole runs.
+
+RUN_WEIGHTS = Tolerance(
+    "weights of a run before its first ReLU mask mismatch, relative Frobenius difference",
+    "rel_frobenius",
+    1e-6,
+    "one epoch without a mismatch: at most 6e-7 seen; after a mismatch the runs part "
+    "chaotically (TensorFlow from TensorFlow: 5 to 10 % in ten epochs), and no bound is honest",
+)
+RUN_LOSS = Tolerance(
+    "mean loss of an epoch, relative difference",
+    "rel_frobenius",
+    0.015,
+    "twice what TensorFlow shows against itself under other flags, 0.7 %",
+)
+RUN_ACCURACY = Tolerance(
+    "accuracy, percentage points",
+    "points",
+    0.3,
+    "twice what TensorFlow shows against itself under other flags, 0.15",
+)
+RUN_ACCURACY_PLAIN_SGD = Tolerance(
+    "test accuracy of script 1 after ten epochs, percentage points",
+    "points",
+    0.05,
+    "plain SGD at 0.01 hardly meets a mask flip: all implementations lie within 0.04",
+)
+
+# Which records bound which tensor of one step. "x" and the starts never pass through a matrix
+# product, hence EQUAL; so are values computed from Keras's own inputs ("... given ...").
+
+STEP = {
+    "x": (EQUAL,),
+    "z1": (PRE_ACTIVATION, ACTIVATION),
+    "h": (PRE_ACTIVATION, ACTIVATION),
+    "logits": (ACTIVATION,),
+    "p": (ACTIVATION,),
+    "loss": (LOSS,),
+    "dlogits": (GRADIENT, GRADIENT_LARGEST),
+    "dW2": (GRADIENT, GRADIENT_LARGEST),
+    "db2": (GRADIENT, GRADIENT_LARGEST),
+    "dh": (GRADIENT, GRADIENT_LARGEST),
+    "dW1": (GRADIENT, GRADIENT_LARGEST),
+    "db1": (GRADIENT, GRADIENT_LARGEST),
+    "velocity": (VELOCITY,),
+    "weight": (WEIGHT_STEP,),
+    "log loss": (LOSS,),
+    "log accuracy": (EQUAL,),
+    "iteration": (EQUAL,),
+    "learning rate": (EQUAL,),
+}

@@ -1,0 +1,109 @@
+"""How an operation becomes a kernel call: the one place that every operation passes through.
+
+A `Primitive` is a forward function on arrays and one VJP rule per input. `bind` runs the forward
+function and hands an `Equation` to every tape that is recording in this thread.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from minisgd.tensor import Tensor
+
+Forward = Callable[..., Any]
+VJP = Callable[..., Tensor]
+
+
+@dataclass(frozen=True)
+class Primitive:
+    """One row of the op table.
+
+    Attributes
+    ----------
+    name : str
+        As printed by a tape.
+    forward : callable
+        ``forward(*arrays, *params) -> array``; pure.
+    vjps : tuple of (callable or None)
+        One rule an input, ``vjp(g, out, *inputs, *params) -> Tensor``: the vector-Jacobian product
+        of cotangent `g`, written in ops, so that it can be differentiated in turn. None says that
+        the op is not differentiable in that input (class numbers, conditions).
+    """
+
+    name: str
+    forward: Forward
+    vjps: tuple[VJP | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Equation:
+    """One recorded call: ``output = primitive(*inputs, *params)``."""
+
+    primitive: Primitive
+    inputs: tuple[Tensor, ...]
+    params: tuple[Any, ...]
+    output: Tensor
+
+
+class Recorder(Protocol):
+    """What `bind` needs of a tape."""
+
+    def record(self, equation: Equation) -> None:
+        """Take note of one call."""
+
+
+class _Recorders(threading.local):
+    """The tapes that are recording, the outermost first; each thread has its own."""
+
+    def __init__(self) -> None:
+        self.active: list[Recorder] = []
+
+
+recorders = _Recorders()
+
+
+def defop(name: str, forward: Forward, *vjps: VJP | None, params: int = 0) -> Primitive:
+    """Define a primitive; a missing VJP rule fails here and not in somebody's training step.
+
+    Parameters
+    ----------
+    name : str
+        The op's public name.
+    forward : callable
+        Compute kernel or function on arrays.
+    *vjps : callable or None
+        One rule an input, in order.
+    params : int
+        Number of trailing arguments of `forward` that are not tensors.
+
+    Raises
+    ------
+    TypeError
+        If the number of rules differs from the number of inputs.
+    """
+    function = getattr(forward, "py_func", forward)
+    inputs = len(inspect.signature(function).parameters) - params
+    if len(vjps) != inputs:
+        msg = f"op '{name}': expected {inputs} VJP rules, one an input, received {len(vjps)}"
+        raise TypeError(msg)
+    return Primitive(name, forward, vjps)
+
+
+def bind(primitive: Primitive, *inputs: Tensor, params: tuple[Any, ...] = ()) -> Tensor:
+    """Apply a primitive to tensors, and let every active tape record it."""
+    result = primitive.forward(*(t._array for t in inputs), *params)
+    if not isinstance(result, np.ndarray):  # Numba turns a 0-d result into a Python number
+        result = np.array(result, inputs[0].dtype)
+    output = Tensor(result)
+    if recorders.active and any(t.requires_grad for t in inputs):
+        output.requires_grad = True
+        equation = Equation(primitive, inputs, params, output)
+        for recorder in recorders.active:
+            recorder.record(equation)
+    return output

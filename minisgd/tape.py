@@ -1,0 +1,160 @@
+"""GradientTape: a flat list of equations, walked backwards once.
+
+The order of recording is a topological order, so reverse-mode differentiation needs no search and
+no recursion: going through the list from its end, each equation's cotangent is complete when its
+turn comes (Linnainmaa 1970; Griewank and Walther, "Evaluating Derivatives", 2008, ch. 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, overload
+
+import numpy as np
+
+from minisgd import ops
+from minisgd.primitive import Equation, recorders
+from minisgd.tensor import Tensor, Variable
+
+
+class GradientTape:
+    """Record operations, then ask for gradients.
+
+    Trainable variables are followed of themselves, other tensors after `watch`. Tapes nest: the
+    inner one's `gradient` is recorded by the outer one, which gives exact second derivatives.
+
+    Parameters
+    ----------
+    persistent : bool
+        Whether `gradient` may be called more than once.
+
+    Examples
+    --------
+    >>> import minisgd
+    >>> w = minisgd.Variable([[3.0]])
+    >>> with minisgd.GradientTape() as tape:
+    ...     loss = minisgd.ops.sum(w * w)
+    >>> print(tape.gradient(loss, w).numpy())
+    [[6.]]
+
+    References
+    ----------
+    TensorFlow, ``tf.GradientTape`` (python/eager/backprop.py).
+    """
+
+    def __init__(self, persistent: bool = False) -> None:
+        self.persistent = persistent
+        self._equations: list[Equation] = []
+        self._versions: dict[int, tuple[Variable, int]] = {}
+        self._used = False
+
+    def __enter__(self) -> GradientTape:
+        if self in recorders.active:
+            raise ValueError("Tape is already recording: expected one `with` block at a time.")
+        recorders.active.append(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        recorders.active.remove(self)
+
+    def record(self, equation: Equation) -> None:
+        """Append an equation (called by `minisgd.primitive.bind`)."""
+        self._equations.append(equation)
+        for tensor in equation.inputs:
+            if isinstance(tensor, Variable) and id(tensor) not in self._versions:
+                self._versions[id(tensor)] = (tensor, tensor.version)
+
+    @property
+    def equations(self) -> tuple[Equation, ...]:
+        """What was recorded, in order."""
+        return tuple(self._equations)
+
+    def watch(self, tensor: Tensor | Sequence[Tensor]) -> None:
+        """Follow what is computed from `tensor` from here on.
+
+        Raises
+        ------
+        ValueError
+            If it is not a tensor of floats.
+        """
+        for t in [tensor] if isinstance(tensor, Tensor) else tensor:
+            if not isinstance(t, Tensor) or t.dtype.kind != "f":
+                received = f"{t.dtype} tensor" if isinstance(t, Tensor) else type(t).__name__
+                msg = f"`tensor`: expected a float tensor to watch, received {received}"
+                raise ValueError(msg)
+            t.requires_grad = True
+
+    @overload
+    def gradient(self, target: Tensor, sources: Tensor) -> Tensor | None: ...
+    @overload
+    def gradient(self, target: Tensor, sources: Sequence[Tensor]) -> list[Tensor | None]: ...
+    def gradient(self, target: Tensor, sources: Any) -> Any:
+        """Gradient of ``sum(target)`` with respect to each source.
+
+        Parameters
+        ----------
+        target : Tensor
+            Usually the loss, shape ().
+        sources : Tensor or sequence of Tensor
+            Variables or watched tensors.
+
+        Returns
+        -------
+        Tensor or None, or a list of them, as `sources`
+            Each has its source's shape; None where `target` does not depend on the source.
+
+        Raises
+        ------
+        RuntimeError
+            If the tape was asked before and is not persistent, or if a recorded variable was
+            changed since: the recorded values are gone, and the gradient would be wrong.
+        """
+        if self._used and not self.persistent:
+            raise RuntimeError(
+                "A non-persistent GradientTape can only be used to compute one set of gradients: "
+                "expected GradientTape(persistent=True) for a second call."
+            )
+        self._used = True
+        for variable, version in self._versions.values():
+            if variable.version != version:
+                msg = (
+                    f"variable '{variable.path}' was changed after the tape recorded it: take the "
+                    "gradients before the update (or record again)."
+                )
+                raise RuntimeError(msg)
+        wanted = [sources] if isinstance(sources, Tensor) else list(sources)
+        cotangents = self._walk_back(target, wanted)
+        gradients = [cotangents.get(id(source)) for source in wanted]
+        if not self.persistent:
+            self._equations.clear()
+        return gradients[0] if isinstance(sources, Tensor) else gradients
+
+    def _walk_back(self, target: Tensor, sources: list[Tensor]) -> dict[int, Tensor]:
+        """Cotangent of every tensor between the sources and the target, by the tensor's id."""
+        # Ids are safe as keys: the equations keep every tensor alive during the walk.
+        needed = {id(source) for source in sources if source.requires_grad}
+        for equation in self._equations:
+            if any(id(tensor) in needed for tensor in equation.inputs):
+                needed.add(id(equation.output))
+        cotangents = {id(target): Tensor(np.ones_like(target._array))}
+        for equation in reversed(self._equations):
+            g = cotangents.get(id(equation.output))
+            if g is None:
+                continue
+            for tensor, vjp in zip(equation.inputs, equation.primitive.vjps, strict=True):
+                if vjp is None or id(tensor) not in needed:
+                    continue
+                share = vjp(g, equation.output, *equation.inputs, *equation.params)
+                # Float addition is not associative: always earlier + later, in reverse tape order.
+                so_far = cotangents.get(id(tensor))
+                cotangents[id(tensor)] = share if so_far is None else ops.add(so_far, share)
+        return cotangents
+
+    def __repr__(self) -> str:
+        return f"<GradientTape with {len(self._equations)} equations>"

@@ -1,0 +1,34 @@
+"""Turning a user's identifier (a name) into one of our objects, with a helpful error."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def did_you_mean(name: str, known: Mapping[str, object] | list[str]) -> str:
+    """Sentence that suggests the nearest known name, or an empty string."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def look_up(identifier: object, known: Mapping[str, T], kind: str) -> T:
+    """Entry of `known` with the name `identifier`.
+
+    Raises
+    ------
+    ValueError
+        If `identifier` is no name or not a known one.
+    """
+    if isinstance(identifier, str) and identifier in known:
+        return known[identifier]
+    hint = did_you_mean(identifier, known) if isinstance(identifier, str) else ""
+    names = ", ".join(f"'{name}'" for name in known)
+    msg = (
+        f"Could not interpret {kind} identifier: {identifier!r}.{hint} Expected one of {names}, "
+        "or an object."
+    )
+    raise ValueError(msg)
