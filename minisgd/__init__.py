@@ -1,3 +1,58 @@
-from minisgd import ops
+"""minisgd: what happens inside Keras's ``model.fit`` with SGD, in code that you can read.
+
+>>> import minisgd as keras
+>>> keras.utils.set_random_seed(0)
+>>> model = keras.Sequential([keras.layers.Dense(10, activation="softmax", input_shape=(784,))])
+>>> model.compile(optimizer="sgd", loss="categorical_crossentropy", metrics=["accuracy"])
+
+The names are Keras's. Start reading at `minisgd.trainer.Trainer.fit`.
+"""
+
+from typing import Any
+
+from minisgd import (
+    activations,
+    callbacks,
+    datasets,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    models,
+    ops,
+    optimizers,
+    random,
+    utils,
+)
+from minisgd.layers import Input, Layer
+from minisgd.models import Sequential
 from minisgd.tape import GradientTape
 from minisgd.tensor import Tensor, Variable
+from minisgd.utils.unsupported import explain
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "GradientTape",
+    "Input",
+    "Layer",
+    "Sequential",
+    "Tensor",
+    "Variable",
+    "activations",
+    "callbacks",
+    "datasets",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "ops",
+    "optimizers",
+    "random",
+    "utils",
+]
+
+
+def __getattr__(name: str) -> Any:
+    return explain(__name__, name)

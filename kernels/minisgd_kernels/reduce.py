@@ -57,14 +57,38 @@ def _sum_leaf(x: Array, start: int, stop: int, lanes: Array) -> float:
 
 
 @helper
+def _sum_halves(x: Array, start: int, stop: int, lanes: Array) -> float:
+    """Step 5: halve until a part is small enough, and add the parts pairwise on the way back.
+
+    A recursion, ``sum(left) + sum(right)``, with its stack in arrays: Numba can't load recursive
+    functions from its cache. ``left[d]`` holds the sum of depth d's left half once it is known.
+    """
+    ends, middles = np.empty(64, np.int64), np.empty(64, np.int64)
+    left, known = np.empty(64, x.dtype), np.zeros(64, np.bool_)
+    depth, ends[0] = 0, stop
+    while True:
+        while ends[depth] - start > _LEAF:
+            middle = start + (ends[depth] - start + 1) // 2
+            middles[depth] = (middle + PACKET - 1) // PACKET * PACKET
+            known[depth] = False
+            ends[depth + 1] = middles[depth]
+            depth += 1
+        total = _sum_leaf(x, start, ends[depth], lanes)
+        while depth > 0 and known[depth - 1]:
+            depth -= 1
+            total = left[depth] + total
+        if depth == 0:
+            return total  # type: ignore[no-any-return]
+        left[depth - 1], known[depth - 1] = total, True
+        start, ends[depth] = middles[depth - 1], ends[depth - 1]
+
+
+@helper
 def sum_vector(x: Array, start: int, stop: int, lanes: Array) -> float:
     """Sum of ``x[start:stop]`` in Eigen's order; `lanes` is scratch, shape (4, 8)."""
     if stop - start <= _LEAF:
         return _sum_leaf(x, start, stop, lanes)  # type: ignore[no-any-return]
-    middle = start + (stop - start + 1) // 2
-    middle = (middle + PACKET - 1) // PACKET * PACKET
-    left = sum_vector(x, start, middle, lanes)
-    return left + sum_vector(x, middle, stop, lanes)  # type: ignore[no-any-return]
+    return _sum_halves(x, start, stop, lanes)  # type: ignore[no-any-return]
 
 
 @kernel

@@ -1,0 +1,6 @@
+"""From the arrays a user passes to `fit` to batches in the right order."""
+
+from minisgd.data.arrays import ArrayData, as_data_array, split_for_validation
+from minisgd.data.epochs import EpochIterator
+
+__all__ = ["ArrayData", "EpochIterator", "as_data_array", "split_for_validation"]

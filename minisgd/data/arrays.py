@@ -1,0 +1,217 @@
+"""Arrays in memory as a source of batches (Keras: ``ArrayDataAdapter``)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from minisgd import random
+from minisgd.tensor import Array
+
+Batch = tuple[Array, Array | None, Array | None]
+
+
+def as_data_array(value: Any, argument: str) -> Array:
+    """`value` as a NumPy array of numbers; not copied if it is one.
+
+    Raises
+    ------
+    ValueError
+        If it is a Python list, has no axes, or does not hold numbers.
+    """
+    if isinstance(value, list | tuple | dict | str) or not hasattr(value, "__array__"):
+        msg = (
+            f"Unrecognized data type: {argument} is a {type(value).__name__}. `{argument}`: "
+            f"expected a NumPy array or something with `__array__`; use np.array({argument})."
+        )
+        raise ValueError(msg)
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        msg = (
+            f"Invalid dtype: {array.dtype}. `{argument}`: expected numbers; convert with "
+            f"{argument}.astype('float32')."
+        )
+        raise ValueError(msg)
+    if array.ndim == 0:
+        msg = f"`{argument}`: expected at least one axis (the samples), received a scalar"
+        raise ValueError(msg)
+    return array
+
+
+def check_cardinality(arrays: Mapping[str, Array | None]) -> int:
+    """Number of samples, which all arrays must share.
+
+    Raises
+    ------
+    ValueError
+        If they differ or there are none.
+    """
+    sizes = {name: len(a) for name, a in arrays.items() if a is not None}
+    if len(set(sizes.values())) > 1:
+        lines = "".join(f"'{name}' sizes: {n}\n" for name, n in sizes.items())
+        msg = (
+            "Data cardinality is ambiguous. Make sure all arrays contain the same number of "
+            f"samples.{lines}"
+        )
+        raise ValueError(msg)
+    n = next(iter(sizes.values()))
+    if n == 0:
+        msg = f"`{next(iter(sizes))}`: expected at least one sample, received 0"
+        raise ValueError(msg)
+    return n
+
+
+def positive_int(value: Any, argument: str, default: int | None = None) -> int:
+    """A whole number of at least 1; None stands for `default`.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+    """
+    if value is None and default is not None:
+        return default
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+        msg = f"`{argument}`: expected a positive int, received {value!r}"
+        raise ValueError(msg)
+    return int(value)
+
+
+def weights_from_classes(y: Array, class_weight: Mapping[Any, float]) -> Array:
+    """Weight of each sample by its class, float32, shape (N,); classes not named weigh 1.
+
+    Raises
+    ------
+    ValueError
+        If a key is no class number, or a weight is negative or not finite.
+    """
+    for key, weight in class_weight.items():
+        if not isinstance(key, int | np.integer) or not (math.isfinite(weight) and weight >= 0):
+            msg = (
+                "`class_weight`: expected {class number: weight >= 0}, received "
+                f"{{{key!r}: {weight!r}}}"
+            )
+            raise ValueError(msg)
+    one_hot = y.ndim > 1 and y.shape[-1] > 1
+    labels = y.argmax(-1) if one_hot else y.reshape(len(y)).astype(np.int64)
+    weights = np.ones(len(y), np.float32)
+    for key, weight in class_weight.items():
+        weights[labels == key] = weight
+    return weights
+
+
+def split_for_validation(
+    arrays: tuple[Array, Array | None, Array | None], fraction: float
+) -> tuple[Batch, Batch]:
+    """Training part and validation part: the last ``fraction`` of the samples, before shuffling.
+
+    Raises
+    ------
+    ValueError
+        If `fraction` is not in (0, 1) or one part would be empty.
+    """
+    if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 < fraction < 1:
+        msg = f"`validation_split`: expected a number from 0 to 1 (excluded), received {fraction!r}"
+        raise ValueError(msg)
+    n = len(arrays[0])
+    split_at = math.floor(n * (1.0 - fraction))
+    if split_at in (0, n):
+        msg = (
+            f"Training data contains {n} samples, which is not sufficient to split it into a "
+            f"validation and training set as specified by `validation_split={fraction}`."
+        )
+        raise ValueError(msg)
+    train = tuple(None if a is None else a[:split_at] for a in arrays)
+    valid = tuple(None if a is None else a[split_at:] for a in arrays)
+    return train, valid  # type: ignore[return-value]
+
+
+class ArrayData:
+    """Batches of `x`, `y` and sample weights, in Keras's order.
+
+    Parameters
+    ----------
+    x : array_like, shape (N, ...)
+        float64 and float16 become float32, batch by batch.
+    y, sample_weight : array_like, shape (N, ...), optional
+    batch_size : int, optional
+        By default 32, or N / `steps` rounded up if `steps` is given.
+    steps : int, optional
+    shuffle : bool or "batch"
+        ``"batch"`` shuffles only within each batch.
+    class_weight : dict, optional
+        Weight by class number, instead of `sample_weight`.
+    reshuffle : bool
+        Another order in every epoch even when seeded; Keras repeats the first one.
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        batch_size: int | None = None,
+        steps: int | None = None,
+        shuffle: bool | str = False,
+        class_weight: Mapping[Any, float] | None = None,
+        reshuffle: bool = False,
+    ) -> None:
+        if shuffle not in (True, False, "batch"):
+            msg = f"`shuffle`: expected True, False or 'batch', received {shuffle!r}"
+            raise ValueError(msg)
+        self.x = as_data_array(x, "x")
+        self.y = None if y is None else as_data_array(y, "y")
+        if class_weight is not None:
+            if sample_weight is not None:
+                raise ValueError(
+                    "You cannot `class_weight` and `sample_weight` at the same time: expected one "
+                    "of them."
+                )
+            if self.y is None:
+                raise ValueError("`class_weight`: expected labels `y`, received None")
+            sample_weight = weights_from_classes(self.y, class_weight)
+        self.sample_weight = None
+        if sample_weight is not None:
+            self.sample_weight = as_data_array(sample_weight, "sample_weight")
+        arrays = {"x": self.x, "y": self.y, "sample_weight": self.sample_weight}
+        self.num_samples = check_cardinality(arrays)
+        default = math.ceil(self.num_samples / steps) if steps else 32
+        self.batch_size = positive_int(batch_size, "batch_size", default)
+        self.num_batches = math.ceil(self.num_samples / self.batch_size)
+        self._shuffle, self._reshuffle = shuffle, reshuffle
+        self._epoch = 0
+
+    def order(self) -> Array | None:
+        """Order of the samples in the next epoch; None if it is their own."""
+        epoch = self._epoch if self._reshuffle else 0
+        self._epoch += 1
+        if self._shuffle == "batch":
+            return random.batchwise_order(self.num_samples, self.batch_size, epoch)
+        return random.epoch_order(self.num_samples, epoch) if self._shuffle else None
+
+    def batches(self) -> Iterator[Batch]:
+        """One epoch; the last batch is what is left over. Arrays are copies, ready for kernels."""
+        order = self.order()
+        for start in range(0, self.num_samples, self.batch_size):
+            stop = min(start + self.batch_size, self.num_samples)
+            rows: Any = slice(start, stop) if order is None else order[start:stop]
+            yield (
+                _take(self.x, rows),
+                None if self.y is None else _take(self.y, rows),
+                None if self.sample_weight is None else _take(self.sample_weight, rows),
+            )
+
+    def first_sample(self) -> Batch:
+        """The first sample as a batch of one."""
+        arrays = (self.x, self.y, self.sample_weight)
+        x, y, weight = (None if a is None else _take(a, slice(0, 1)) for a in arrays)
+        return x, y, weight  # type: ignore[return-value]
+
+
+def _take(array: Array, rows: Any) -> Array:
+    """Copy of some rows, as kernels take arrays; floats become float32."""
+    dtype = np.dtype(np.float32) if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
+    return np.array(array[rows], dtype, order="C", copy=isinstance(rows, slice) or None)

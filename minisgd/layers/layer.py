@@ -1,0 +1,237 @@
+"""Layer, the base class: weights, building, and the checks before a call."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minisgd import initializers, ops
+from minisgd.tensor import Array, Tensor, Variable
+from minisgd.utils.naming import auto_name
+
+Shape = tuple[int | None, ...]
+
+
+class Layer:
+    """A function of a tensor that may own variables.
+
+    Subclasses override `build`, which makes the variables with `add_weight` as soon as the shape of
+    the input is known, and `call`, which computes. Users call the layer itself.
+
+    Parameters
+    ----------
+    trainable : bool
+        Whether the layer's weights take part in training.
+    dtype : dtype, optional
+        Of weights and computation: float32 (default) or float64.
+    name : str, optional
+        By default made from the class: dense, dense_1, ...
+    input_shape : tuple of int, optional
+        Shape of one sample, for the first layer of a Sequential.
+    input_dim : int, optional
+        The same for flat samples: ``input_dim=784`` is ``input_shape=(784,)``.
+
+    References
+    ----------
+    Keras, ``keras.layers.Layer`` (layers/layer.py).
+    """
+
+    def __init__(
+        self,
+        *,
+        trainable: bool = True,
+        dtype: Any = None,
+        name: str | None = None,
+        input_shape: Sequence[int | None] | None = None,
+        input_dim: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if kwargs:
+            msg = (
+                f"Unrecognized keyword arguments passed to {type(self).__name__}: {kwargs}. "
+                "Expected: trainable, dtype, name, input_shape, input_dim and those of its class."
+            )
+            raise ValueError(msg)
+        if input_dim is not None:
+            input_shape = (input_dim,)
+        self.input_shape_argument = None if input_shape is None else _checked_shape(input_shape)
+        if np.dtype(dtype or np.float32) not in (np.dtype(np.float32), np.dtype(np.float64)):
+            msg = f"`dtype`: expected float32 or float64, received {dtype}"
+            raise ValueError(msg)
+        self.dtype = np.dtype(dtype or np.float32).name
+        self.name = name or auto_name(type(self).__name__)
+        self.built = False
+        self._trainable = bool(trainable)
+        self._weights: list[Variable] = []
+        self._takes_training = "training" in inspect.signature(self.call).parameters
+
+    # --- what subclasses override ---
+    def build(self, input_shape: Shape) -> None:
+        """Make the weights for inputs of this shape; None stands for the batch."""
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Compute; may take ``training`` as a second argument."""
+        raise NotImplementedError(f"expected {type(self).__name__} to define call(inputs)")
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Shape of the output for inputs of this shape."""
+        return input_shape
+
+    def check_input(self, shape: Shape) -> None:
+        """Refuse a shape that the layer can't take, with both shapes in the message."""
+
+    # --- what users call ---
+    def __call__(self, inputs: Any, training: bool | None = None) -> Tensor:
+        """Check, build if need be, and compute."""
+        if isinstance(inputs, Layer):
+            msg = (
+                f"layer '{self.name}' was called on layer '{inputs.name}': the functional API is "
+                "not part of minisgd; put the layers into Sequential([...])."
+            )
+            raise NotImplementedError(msg)
+        x = ops.convert_to_tensor(inputs)
+        if x.dtype != self.dtype:
+            x = ops.cast(x, self.dtype)
+        if not self.built:
+            self._build((None, *x.shape[1:]))
+        self.check_input(x.shape)
+        if self._takes_training:
+            return self.call(x, training=bool(training))  # type: ignore[call-arg]
+        return self.call(x)
+
+    def _build(self, input_shape: Shape) -> None:
+        """Check the shape, then `build`, once."""
+        self.check_input(input_shape)
+        self.build(input_shape)
+        self.built = True
+
+    def add_weight(
+        self,
+        shape: Sequence[int] = (),
+        initializer: Any = "glorot_uniform",
+        dtype: Any = None,
+        trainable: bool = True,
+        name: str | None = None,
+    ) -> Variable:
+        """Make a variable that belongs to this layer; see `Variable`."""
+        values = initializers.get(initializer)(tuple(shape), dtype=dtype or self.dtype)
+        variable = Variable(values, name, dtype or self.dtype, trainable and self._trainable)
+        variable.path = f"{self.name}/{variable.name}"
+        self._weights.append(variable)
+        return variable
+
+    @property
+    def trainable(self) -> bool:
+        """Whether the weights take part in training; may be set."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        for weight in self._weights:
+            weight.trainable = self._trainable
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All weights, in the order in which they were made."""
+        return list(self._weights)
+
+    @property
+    def variables(self) -> list[Variable]:
+        """All variables; those of a Dropout's seed generator included in Keras, not here."""
+        return self.weights
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """Weights that training changes."""
+        return [w for w in self.weights if w.trainable]
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        """Weights that training changes."""
+        return self.trainable_weights
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """Weights that training leaves alone."""
+        return [w for w in self.weights if not w.trainable]
+
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        """Weights that training leaves alone."""
+        return self.non_trainable_weights
+
+    def count_params(self) -> int:
+        """Number of elements in all weights."""
+        if not self.built:
+            msg = (
+                f"You tried to call `count_params` on layer '{self.name}', but the layer isn't "
+                "built. You can build it manually via: `layer.build(input_shape)`."
+            )
+            raise ValueError(msg)
+        return sum(w.size for w in self.weights)
+
+    def get_weights(self) -> list[Array]:
+        """Copies of all weights."""
+        return [np.array(w) for w in self.weights]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Replace all weights; nothing changes unless all fit.
+
+        Raises
+        ------
+        ValueError
+            If their number or a shape differs, or one is not numeric.
+        """
+        own = self.weights
+        if len(weights) != len(own):
+            msg = (
+                f"You called `set_weights(weights)` on layer '{self.name}' with a weight list of "
+                f"length {len(weights)}, but the layer was expecting {len(own)} weights."
+            )
+            raise ValueError(msg)
+        arrays = [np.asarray(w) for w in weights]
+        for variable, array in zip(own, arrays, strict=True):
+            if array.shape != variable.shape or array.dtype.kind not in "fiub":
+                msg = (
+                    f"Layer {self.name} weight shape {variable.shape} is not compatible with "
+                    f"provided weight shape {array.shape} ('{variable.path}', dtype {array.dtype})."
+                )
+                raise ValueError(msg)
+        for variable, array in zip(own, arrays, strict=True):
+            variable.assign(array)
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments that make an equal layer (without its weights)."""
+        return {"name": self.name, "trainable": self.trainable, "dtype": self.dtype}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Layer with these arguments."""
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+def _checked_shape(shape: Any) -> Shape:
+    """A tuple of positive ints and Nones.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+    """
+    lengths = (shape,) if isinstance(shape, int) else tuple(shape)
+    for n in lengths:
+        whole = isinstance(n, int | np.integer) and not isinstance(n, bool)
+        if n is not None and not (whole and n > 0):
+            msg = (
+                f"Cannot convert '{shape}' to a shape: expected positive ints or None, received "
+                f"{n!r}."
+            )
+            raise ValueError(msg)
+    return tuple(None if n is None else int(n) for n in lengths)

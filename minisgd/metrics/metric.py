@@ -1,0 +1,80 @@
+"""Metric, the base class, and Mean, which tracks the loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import minisgd_kernels as kernels
+import numpy as np
+
+from minisgd.tensor import Tensor, as_kernel_array
+from minisgd.utils.naming import auto_name
+
+
+class Metric:
+    """A figure that is updated batch by batch and reset at the start of each epoch."""
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name = name or auto_name(type(self).__name__)
+        self.reset_state()
+
+    def update_state(self, *args: Any, **kwargs: Any) -> None:
+        """Take in one batch."""
+        raise NotImplementedError(f"expected {type(self).__name__} to define update_state")
+
+    def result(self) -> Tensor:
+        """The figure so far, shape ()."""
+        raise NotImplementedError(f"expected {type(self).__name__} to define result")
+
+    def reset_state(self) -> None:
+        """Forget all batches."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Update, then return the result."""
+        self.update_state(*args, **kwargs)
+        return self.result()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}>"
+
+
+class Mean(Metric):
+    """Weighted mean of all values so far: ``sum(value * weight) / sum(weight)``.
+
+    The total is a float32, as in Keras, whose rounding a reader of the logs sees. The count is
+    exact (Keras's, a float32, stops counting at 2**24).
+
+    References
+    ----------
+    Keras, ``keras.metrics.Mean`` (metrics/reduction_metrics.py).
+    """
+
+    def __init__(self, name: str | None = "mean") -> None:
+        super().__init__(name)
+
+    def update_state(self, values: Any, sample_weight: Any = None) -> None:
+        """Take in one value or an array of them; a weight each, or one for all."""
+        array = as_kernel_array(np.asarray(values), np.float32)
+        if sample_weight is None:
+            self._count += array.size
+        else:
+            weights = np.broadcast_to(np.asarray(sample_weight, np.float32), array.shape)
+            array = array * weights
+            self._count += float(weights.sum(dtype=np.float64))
+        self._total = self._total + (array[()] if array.ndim == 0 else _total(array))
+
+    def result(self) -> Tensor:
+        """The mean; 0 before the first value."""
+        if not self._count:
+            return Tensor(np.zeros((), np.float32))
+        return Tensor(self._total / np.float32(self._count))
+
+    def reset_state(self) -> None:
+        """Forget all values."""
+        self._total: Any = np.float32(0)
+        self._count: float = 0
+
+
+def _total(array: Any) -> np.float32:
+    """Sum of an array in TensorFlow's order."""
+    return np.float32(kernels.sum_all(as_kernel_array(array)))

@@ -1,0 +1,253 @@
+"""Sequential: a stack of layers that can be trained (Keras: models/sequential.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from minisgd import ops
+from minisgd.layers import InputLayer, Layer
+from minisgd.layers.layer import Shape
+from minisgd.tensor import Tensor, Variable
+from minisgd.trainer import Trainer
+from minisgd.utils.summary import print_summary
+from minisgd.utils.unsupported import explain
+
+__all__ = ["Sequential"]
+
+
+class Sequential(Trainer, Layer):
+    """Layers one after the other.
+
+    Its weights are made as soon as the shape of the input is known: from an `Input` or a first
+    layer with ``input_shape=`` at once, otherwise with the first data.
+
+    Parameters
+    ----------
+    layers : iterable of Layer, optional
+    name : str, optional
+
+    Examples
+    --------
+    >>> from minisgd import Sequential, layers
+    >>> model = Sequential([layers.Input((784,)), layers.Dense(128, "relu"), layers.Dense(10)])
+    >>> model.count_params()
+    101770
+    """
+
+    def __init__(
+        self,
+        layers: Iterable[Layer] | None = None,
+        trainable: bool = True,
+        name: str | None = None,
+    ) -> None:
+        Layer.__init__(self, trainable=trainable, name=name)
+        self._layers: list[Layer] = []
+        self._input: InputLayer | None = None
+        for layer in layers or ():
+            self._append(layer)
+        self._build_if_shape_known()
+
+    # --- structure ---
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, without the `Input`."""
+        return list(self._layers)
+
+    def add(self, layer: Layer) -> None:
+        """Put a layer on top.
+
+        Raises
+        ------
+        ValueError
+            If it is no layer, its name is taken, or it is a second `Input`.
+        """
+        self._append(layer)
+        self._build_if_shape_known()
+
+    def pop(self) -> Layer:
+        """Remove the last layer and return it."""
+        if not self._layers:
+            raise TypeError("There are no layers in the model.")
+        layer = self._layers.pop()
+        self.built = bool(self._layers) and all(layer.built for layer in self._layers)
+        return layer
+
+    def _append(self, layer: Layer) -> None:
+        if not isinstance(layer, Layer):
+            msg = (
+                "Only instances of `keras.Layer` can be added to a Sequential model. Received: "
+                f"{layer} (of type {type(layer)})"
+            )
+            raise ValueError(msg)
+        if any(layer.name == known.name for known in self._layers):
+            msg = (
+                "All layers added to a Sequential model should have unique names. Name "
+                f"'{layer.name}' is already the name of a layer in this model. Update the `name` "
+                "argument to pass a unique name."
+            )
+            raise ValueError(msg)
+        if isinstance(layer, InputLayer):
+            if self._input is not None or self._layers:
+                msg = (
+                    f"Sequential model '{self.name}' has already been configured: expected one "
+                    "Input, as the first element."
+                )
+                raise ValueError(msg)
+            self._input = layer
+            return
+        if not self._layers and self._input is None and layer.input_shape_argument is not None:
+            self._input = InputLayer(layer.input_shape_argument)
+        self._layers.append(layer)
+        self.built = False
+
+    def _build_if_shape_known(self) -> None:
+        if self._input is not None and self._layers:
+            self.build(self._input.batch_shape)
+
+    def build(self, input_shape: Shape | None = None) -> None:
+        """Make the weights of all layers for inputs of this shape; None stands for the batch."""
+        if not self._layers:
+            msg = (
+                f"Sequential model {self.name} cannot be built because it has no layers. Call "
+                "`model.add(layer)`."
+            )
+            raise ValueError(msg)
+        if input_shape is None:
+            raise ValueError("`input_shape`: expected e.g. (None, 784), received None")
+        if self._input is None:
+            self._input = InputLayer(batch_shape=(None, *input_shape[1:]))
+        shape: Shape = tuple(input_shape)
+        for layer in self._layers:
+            if not layer.built:
+                layer._build(shape)
+                for weight in layer.weights:
+                    weight.path = f"{self.name}/{weight.path}"
+            else:
+                layer.check_input(shape)
+            shape = layer.compute_output_shape(shape)
+        self.built = True
+
+    @property
+    def input_shape(self) -> Shape:
+        """Shape of the input, None for the batch."""
+        if self._input is None:
+            msg = f"Sequential model '{self.name}' has no defined input shape yet."
+            raise AttributeError(msg)
+        return self._input.batch_shape
+
+    @property
+    def output_shape(self) -> Shape:
+        """Shape of the output, None for the batch."""
+        return self.compute_output_shape(self.input_shape)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Shape of the output for inputs of this shape."""
+        for layer in self._layers:
+            input_shape = layer.compute_output_shape(input_shape)
+        return input_shape
+
+    def output_shapes(self) -> list[Shape | None]:
+        """Shape after each layer; None where it is not known yet."""
+        if not self.built or self._input is None:
+            return [None] * len(self._layers)
+        shapes: list[Shape | None] = []
+        shape = self._input.batch_shape
+        for layer in self._layers:
+            shape = layer.compute_output_shape(shape)
+            shapes.append(shape)
+        return shapes
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """Layer with a name, or at a position.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        if (name is None) == (index is None):
+            raise ValueError("Provide either a layer name or layer index at `get_layer`.")
+        if index is not None:
+            if not -len(self._layers) <= index < len(self._layers):
+                msg = (
+                    f"Was asked to retrieve layer at index {index} but model only has "
+                    f"{len(self._layers)} layers."
+                )
+                raise ValueError(msg)
+            return self._layers[index]
+        for layer in self._layers:
+            if layer.name == name:
+                return layer
+        names = [layer.name for layer in self._layers]
+        msg = f"No such layer: {name}. Existing layers are: {names}."
+        raise ValueError(msg)
+
+    # --- what a layer has ---
+    def __call__(self, inputs: Any, training: bool | None = None) -> Tensor:
+        """Outputs for a batch of inputs."""
+        x = ops.convert_to_tensor(inputs)
+        if not self.built:
+            self.build((None, *x.shape[1:]))
+        self.check_input(x.shape)
+        for layer in self._layers:
+            x = layer(x, training=training)
+        return x
+
+    def check_input(self, shape: Shape) -> None:
+        """Refuse inputs whose shape is not the one that the model was made for."""
+        if self._input is None:
+            return
+        expected = self._input.batch_shape
+        fits = len(shape) == len(expected) and all(
+            e is None or s is None or s == e
+            for s, e in zip(shape[1:], expected[1:], strict=True)
+        )
+        if not fits and self._layers:
+            # A layer's own message says more where only the width is wrong.
+            if len(shape) == len(expected):
+                self._layers[0].check_input(shape)
+            msg = (
+                f"Invalid input shape for model '{self.name}'. Expected shape {expected}, but "
+                f"input has incompatible shape {shape}"
+            )
+            raise ValueError(msg)
+
+    @property
+    def weights(self) -> list[Variable]:
+        """Weights of all layers, in order."""
+        return [w for layer in self._layers for w in layer.weights]
+
+    @property
+    def trainable(self) -> bool:
+        """Whether the weights take part in training; setting it sets all layers'."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        for layer in self._layers:
+            layer.trainable = value
+
+    def get_config(self) -> dict[str, Any]:
+        """Name and layers; not yet the arguments of `from_config`."""
+        stack = [self._input, *self._layers] if self._input is not None else self._layers
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "layers": [
+                {"class_name": type(layer).__name__, "config": layer.get_config()}
+                for layer in stack
+            ],
+        }
+
+    def summary(
+        self, line_length: int | None = None, print_fn: Callable[[str], Any] | None = None
+    ) -> None:
+        """Print a table of the layers; see `minisgd.utils.summary.print_summary`."""
+        print_summary(self, line_length, print_fn)
+
+
+def __getattr__(name: str) -> Any:
+    return explain(__name__, name)
+

@@ -1,0 +1,475 @@
+"""Trainer: compile, fit, evaluate, predict. Start reading at `Trainer.fit`, then `train_step`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from minisgd import losses, metrics, optimizers
+from minisgd.callbacks import CallbackList, History
+from minisgd.data import ArrayData, EpochIterator, as_data_array, split_for_validation
+from minisgd.data.arrays import Batch, positive_int
+from minisgd.metrics.accuracy import check_identifier
+from minisgd.tape import GradientTape
+from minisgd.tensor import Array, Tensor, Variable
+
+Logs = dict[str, float]
+
+
+class Trainer:
+    """What a model needs in order to be trained; `minisgd.models.Sequential` is one.
+
+    References
+    ----------
+    Keras, trainers/trainer.py and backend/tensorflow/trainer.py.
+    """
+
+    optimizer: optimizers.SGD | None = None
+    history: History | None = None
+    stop_training = False
+    stop_evaluating = False
+    stop_predicting = False
+
+    # What the model itself provides.
+    name: str
+    trainable_variables: list[Variable]
+
+    def __call__(self, inputs: Any, training: bool | None = None) -> Tensor:
+        """Predictions for a batch."""
+        raise NotImplementedError
+
+    # --- compile ---
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: None = None,
+        metrics: Sequence[Any] | None = None,  # noqa: A002
+        weighted_metrics: None = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: bool | str = "auto",
+        auto_scale_loss: bool = True,
+    ) -> None:
+        """Choose optimizer, loss and metrics; the weights stay as they are.
+
+        Parameters
+        ----------
+        optimizer : str or SGD
+            Keras's default is "rmsprop", which minisgd has not: name "sgd" or an `SGD`.
+        loss : str, Loss or callable
+        metrics : list of (str or Metric), optional
+            E.g. ``["accuracy"]``.
+        run_eagerly, steps_per_execution, jit_compile, auto_scale_loss
+            Accepted as in Keras. Every step runs eagerly; the results don't depend on them.
+
+        Raises
+        ------
+        ValueError
+            If a name is unknown or `metrics` is no list.
+        NotImplementedError
+            For `loss_weights` and `weighted_metrics`.
+        """
+        if loss_weights is not None or weighted_metrics:
+            raise NotImplementedError(
+                "`loss_weights`, `weighted_metrics`: expected None; a Sequential has one output, "
+                "and weighted metrics are not supported yet."
+            )
+        if metrics is not None and not isinstance(metrics, list | tuple):
+            msg = (
+                "Expected `metrics` argument to be a list, tuple, or dict. Received instead: "
+                f"metrics={metrics!r} of type {type(metrics)}; write metrics=[...]."
+            )
+            raise ValueError(msg)
+        for identifier in metrics or ():
+            check_identifier(identifier)
+        positive_int(steps_per_execution, "steps_per_execution")
+        self.optimizer = optimizers.get(optimizer)
+        self.loss = loss
+        self._loss = None if loss is None else losses.get(loss)
+        self._metric_identifiers = list(metrics or ())
+        self._metrics: list[Any] | None = None
+        self._loss_tracker = _loss_tracker()
+        self.compiled = True
+
+    compiled = False
+
+    def _assert_compiled(self, method: str) -> None:
+        if not self.compiled:
+            msg = (
+                f"You must call `compile()` before using the model: `{method}` needs an optimizer "
+                "and a loss, e.g. model.compile(optimizer='sgd', loss='categorical_crossentropy')."
+            )
+            raise ValueError(msg)
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The loss tracker and the metrics, as far as they are known (after the first batch)."""
+        return [self._loss_tracker, *(self._metrics or ())] if self.compiled else []
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """Names of `metrics`: the order of `evaluate`'s results."""
+        return [m.name for m in self.metrics]
+
+    def reset_metrics(self) -> None:
+        """Start all running figures anew."""
+        for metric in self.metrics:
+            metric.reset_state()
+
+    # --- one step ---
+    def train_step(self, data: Batch) -> Logs:
+        """Learn from one batch: forward, backward, update.
+
+        Returns
+        -------
+        dict
+            Running figures since the start of the epoch, this batch included; its loss is the one
+            before the update.
+        """
+        x, y, sample_weight = data
+        with GradientTape() as tape:
+            y_pred = self(x, training=True)
+            loss = self.compute_loss(x, y, y_pred, sample_weight)
+        self._loss_tracker.update_state(loss, sample_weight=len(x))
+
+        gradients = tape.gradient(loss, self.trainable_variables)
+        if self.optimizer is not None:
+            self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+
+        return self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def test_step(self, data: Batch) -> Logs:
+        """Loss and metrics of one batch, as running figures; nothing is learnt."""
+        x, y, sample_weight = data
+        y_pred = self(x, training=False)
+        loss = self.compute_loss(x, y, y_pred, sample_weight)
+        self._loss_tracker.update_state(loss, sample_weight=len(x))
+        return self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def predict_step(self, data: Batch) -> Tensor:
+        """Predictions for one batch."""
+        return self(data[0], training=False)
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None
+    ) -> Tensor:
+        """Loss of a batch, shape (); may be overridden."""
+        if self._loss is None:
+            raise ValueError("No loss to compute. Provide a `loss` argument in `compile()`.")
+        if y is None:
+            raise ValueError("None values not supported. `y`: expected labels, received None.")
+        return self._loss(y, y_pred, sample_weight)
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> Logs:
+        """Take the batch into the metrics; returns all running figures."""
+        if self._metrics is None:
+            found = [metrics.resolve(m, y, y_pred) for m in self._metric_identifiers]
+            self._metrics = _with_unique_names(found)
+        for metric in self._metrics:
+            metric.update_state(y, y_pred)
+        return self.get_metrics_result()
+
+    def get_metrics_result(self) -> Logs:
+        """The running figures by name, as Python floats."""
+        return {m.name: float(m.result()) for m in self.metrics}
+
+    # --- fit ---
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool | str = True,
+        class_weight: Mapping[int, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int | Sequence[int] = 1,
+        *,
+        reshuffle_each_epoch: bool = False,
+    ) -> History:
+        """Train on arrays.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, ...)
+        y : array_like, shape (N, ...)
+        batch_size : int, optional
+            32 by default. The last batch of an epoch is what is left over.
+        epochs : int
+            Number of the last epoch, exclusive (the first is `initial_epoch`).
+        verbose : {"auto", 0, 1, 2}
+            0: silent; 1 or "auto": a progress bar; 2: one line an epoch.
+        callbacks : Callback or list of Callback, optional
+        validation_split : float
+            Share of the samples, taken from the end before shuffling, to evaluate on.
+        validation_data : tuple, optional
+            ``(x, y)`` or ``(x, y, sample_weight)`` to evaluate on after each epoch.
+        shuffle : bool or "batch"
+            Whether to shuffle the samples. **Seeded, the order is the same in every epoch, as in
+            Keras**; `reshuffle_each_epoch` is the way out.
+        class_weight : dict, optional
+            Weight of each class's samples in the loss.
+        sample_weight : array_like, shape (N,), optional
+            Weight of each sample in the loss.
+        initial_epoch : int
+        steps_per_epoch, validation_steps : int, optional
+        validation_batch_size : int, optional
+            By default `batch_size`.
+        validation_freq : int or list of int
+            Evaluate every so many epochs, or after those listed (counted from 1).
+        reshuffle_each_epoch : bool
+            Not in Keras: a new order in every epoch also when seeded (reproducibly).
+
+        Returns
+        -------
+        History
+            ``history.history`` maps each metric to its values, one an epoch.
+
+        Raises
+        ------
+        ValueError
+            For arguments outside of their meaning; before any weight has changed.
+        """
+        self._assert_compiled("fit")
+        epochs, initial_epoch = _whole(epochs, "epochs"), _whole(initial_epoch, "initial_epoch")
+        if validation_split and validation_data is None:
+            arrays = (
+                as_data_array(x, "x"),
+                None if y is None else as_data_array(y, "y"),
+                None if sample_weight is None else as_data_array(sample_weight, "sample_weight"),
+            )
+            (x, y, sample_weight), validation_data = split_for_validation(arrays, validation_split)
+        data = ArrayData(
+            x, y, sample_weight, batch_size, steps_per_epoch, shuffle, class_weight,
+            reshuffle_each_epoch,
+        )  # fmt: skip
+        iterator = EpochIterator(data, steps_per_epoch)
+        self._check_batch(data)
+        validation = None
+        if validation_data is not None:
+            size = validation_batch_size or batch_size
+            validation = self._validation(validation_data, size, validation_steps)
+            _check_frequency(validation_freq)
+
+        with self._callbacks(callbacks, verbose, epochs, iterator.num_batches, True) as hooks:
+            self.stop_training = False
+            epoch_logs: Logs | None = None
+            hooks.on_train_begin()
+            for epoch in range(initial_epoch, epochs):
+                self.reset_metrics()
+                hooks.on_epoch_begin(epoch)
+                for step, batch in iterator.epoch():
+                    hooks.on_train_batch_begin(step)
+                    logs = self.train_step(batch)
+                    hooks.on_train_batch_end(step, logs)
+                    if self.stop_training:
+                        break
+                epoch_logs = dict(sorted(self.get_metrics_result().items()))
+                if validation is not None and _is_due(epoch, validation_freq):
+                    results = self._run_test(validation, hooks)
+                    epoch_logs |= {f"val_{k}": v for k, v in sorted(results.items())}
+                hooks.on_epoch_end(epoch, epoch_logs)
+                if self.stop_training:
+                    break
+            hooks.on_train_end(epoch_logs)
+            history = hooks.history or self.history
+        if history is None:
+            raise RuntimeError("fit lost its History: a callback list without one was passed")
+        return history
+
+    def _check_batch(self, data: ArrayData) -> None:
+        """Let one sample through forward pass and loss, so that wrong shapes show before training.
+
+        Builds the model if it is not built yet, as the first batch would.
+        """
+        x, y, weight = data.first_sample()
+        self.compute_loss(x, y, self(x, training=False), weight)
+
+    def _validation(self, data: Any, batch_size: int | None, steps: int | None) -> EpochIterator:
+        """Validation data as batches in order, checked."""
+        if not isinstance(data, tuple | list) or not 2 <= len(data) <= 3:
+            received = f"{len(data)} items" if isinstance(data, tuple | list) else type(data)
+            msg = (
+                "Data is expected to be in format `(x, y)` or `(x, y, sample_weight)`: "
+                f"`validation_data`: received {received}."
+            )
+            raise ValueError(msg)
+        arrays = ArrayData(*data, batch_size=batch_size, steps=steps)
+        self._check_batch(arrays)
+        return EpochIterator(arrays, steps)
+
+    # --- evaluate, predict ---
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Loss and metrics on arrays.
+
+        Returns
+        -------
+        float, list of float or dict
+            The loss alone if there are no metrics, else ``[loss, *metrics]``, or a dict of them
+            with ``return_dict=True``.
+        """
+        self._assert_compiled("evaluate")
+        data = ArrayData(x, y, sample_weight, batch_size, steps)
+        self._check_batch(data)
+        iterator = EpochIterator(data, steps)
+        with self._callbacks(callbacks, verbose, 1, iterator.num_batches, False) as hooks:
+            logs = self._run_test(iterator, hooks)
+        return dict(sorted(logs.items())) if return_dict else self._in_order(logs)
+
+    def _run_test(self, iterator: EpochIterator, hooks: CallbackList) -> Logs:
+        """One pass of `test_step`."""
+        self.stop_evaluating = False
+        self.reset_metrics()
+        hooks.on_test_begin()
+        for step, batch in iterator.epoch():
+            hooks.on_test_batch_begin(step)
+            logs = self.test_step(batch)
+            hooks.on_test_batch_end(step, logs)
+            if self.stop_evaluating:
+                break
+        results = self.get_metrics_result()
+        hooks.on_test_end(results)
+        return results
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+    ) -> Array:
+        """Outputs for all samples, float32, shape (N, ...)."""
+        iterator = EpochIterator(ArrayData(x, batch_size=batch_size, steps=steps), steps)
+        outputs: list[Array] = []
+        with self._callbacks(callbacks, verbose, 1, iterator.num_batches, False) as hooks:
+            self.stop_predicting = False
+            hooks.on_predict_begin()
+            for step, batch in iterator.epoch():
+                hooks.on_predict_batch_begin(step)
+                outputs.append(self.predict_step(batch).numpy())
+                hooks.on_predict_batch_end(step, {"outputs": outputs[-1]})
+                if self.stop_predicting:
+                    break
+            hooks.on_predict_end()
+        return np.concatenate(outputs)
+
+    @contextmanager
+    def _callbacks(
+        self, callbacks: Any, verbose: str | int, epochs: int, steps: int, history: bool
+    ) -> Iterator[CallbackList]:
+        """The callback list of one call; on the way out the terminal is as it was."""
+        if isinstance(callbacks, CallbackList):
+            yield callbacks
+            return
+        hooks = CallbackList(
+            callbacks, add_history=history, add_progbar=verbose != 0, model=self,
+            verbose=verbose, epochs=epochs, steps=steps,
+        )  # fmt: skip
+        try:
+            yield hooks
+        finally:
+            hooks.close()
+
+    # --- one batch at a time ---
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """One training step on this batch; returns its loss (and metrics) before the update."""
+        self._assert_compiled("train_on_batch")
+        return self._on_batch(self.train_step, x, y, sample_weight, class_weight, return_dict)
+
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """Loss (and metrics) of this batch."""
+        self._assert_compiled("test_on_batch")
+        return self._on_batch(self.test_step, x, y, sample_weight, None, return_dict)
+
+    def predict_on_batch(self, x: Any) -> Array:
+        """Outputs for this batch, as an array."""
+        return np.array(self.predict_step(next(_whole_batch(x).batches())))
+
+    def _on_batch(
+        self, step: Any, x: Any, y: Any, weight: Any, class_weight: Any, return_dict: bool
+    ) -> Any:
+        batch = next(_whole_batch(x, y, weight, class_weight).batches())
+        self.reset_metrics()
+        logs = step(batch)
+        return dict(sorted(logs.items())) if return_dict else self._in_order(logs)
+
+    def _in_order(self, logs: Logs) -> Any:
+        """Values in the order of `metrics_names`; a single one by itself."""
+        values = [logs[name] for name in self.metrics_names]
+        return values[0] if len(values) == 1 else values
+
+
+def _loss_tracker() -> metrics.Mean:
+    return metrics.Mean(name="loss")
+
+
+def _whole_batch(x: Any, y: Any = None, weight: Any = None, class_weight: Any = None) -> ArrayData:
+    """All samples as one batch."""
+    size = max(len(as_data_array(x, "x")), 1)
+    return ArrayData(x, y, weight, size, class_weight=class_weight)
+
+
+def _whole(value: Any, argument: str) -> int:
+    """A whole number, not negative."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 0:
+        msg = f"`{argument}`: expected an int >= 0, received {value!r}"
+        raise ValueError(msg)
+    return int(value)
+
+
+def _check_frequency(frequency: Any) -> None:
+    """Refuse a `validation_freq` that is no positive int and no list of epochs."""
+    if not isinstance(frequency, list | tuple | set):
+        positive_int(frequency, "validation_freq")
+
+
+def _is_due(epoch: int, frequency: Any) -> bool:
+    """Whether to evaluate after this epoch (counted from 0)."""
+    if isinstance(frequency, int | np.integer):
+        return (epoch + 1) % int(frequency) == 0
+    return epoch + 1 in frequency
+
+
+def _with_unique_names(found: list[Any]) -> list[Any]:
+    """Number metrics of one name: accuracy, accuracy_1, ..."""
+    seen: dict[str, int] = {}
+    for metric in found:
+        count = seen.get(metric.name, 0)
+        seen[metric.name] = count + 1
+        if count:
+            metric.name = f"{metric.name}_{count}"
+    return found
