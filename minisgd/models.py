@@ -200,8 +200,7 @@ class Sequential(Trainer, Layer):
             return
         expected = self._input.batch_shape
         fits = len(shape) == len(expected) and all(
-            e is None or s is None or s == e
-            for s, e in zip(shape[1:], expected[1:], strict=True)
+            e is None or s is None or s == e for s, e in zip(shape[1:], expected[1:], strict=True)
         )
         if not fits and self._layers:
             # A layer's own message says more where only the width is wrong.
@@ -250,4 +249,3 @@ class Sequential(Trainer, Layer):
 
 def __getattr__(name: str) -> Any:
     return explain(__name__, name)
-

@@ -11,10 +11,10 @@ import builtins
 from collections.abc import Sequence
 from typing import Any
 
-import minisgd_kernels as kernels
 import numpy as np
 
-from minisgd.primitive import bind, defop
+import minisgd_kernels as kernels
+from minisgd.primitive import Primitive, bind, defop
 from minisgd.tensor import Array, Tensor, as_kernel_array
 
 # Longest block of K in a matrix product: oneDNN's on an AVX-512 processor, the reference setup.
@@ -88,25 +88,25 @@ def _pair(x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
 
 
 # --- shape: no arithmetic ---
-_reshape = defop(
+_reshape: Primitive = defop(
     "reshape",
     lambda x, shape: x.reshape(shape),
     lambda g, out, x, shape: bind(_reshape, g, params=(x.shape,)),
     params=1,
 )
-_transpose = defop(
+_transpose: Primitive = defop(
     "transpose",
     lambda x, axes: np.ascontiguousarray(x.transpose(axes)),
     lambda g, out, x, axes: bind(_transpose, g, params=(tuple(np.argsort(axes)),)),
     params=1,
 )
-_broadcast_to = defop(
+_broadcast_to: Primitive = defop(
     "broadcast_to",
     lambda x, shape: np.broadcast_to(x, shape).copy(),
     lambda g, out, x, shape: _sum_to(g, x.shape),
     params=1,
 )
-_cast = defop(
+_cast: Primitive = defop(
     "cast",
     lambda x, dtype: x.astype(dtype),
     lambda g, out, x, dtype: cast(g, x.dtype),
@@ -144,47 +144,47 @@ def cast(x: Any, dtype: Any) -> Tensor:
 
 
 # --- element by element ---
-_add = defop(
+_add: Primitive = defop(
     "add",
     kernels.add,
     lambda g, out, a, b: _sum_to(g, a.shape),
     lambda g, out, a, b: _sum_to(g, b.shape),
 )
-_subtract = defop(
+_subtract: Primitive = defop(
     "subtract",
     kernels.subtract,
     lambda g, out, a, b: _sum_to(g, a.shape),
     lambda g, out, a, b: _sum_to(negative(g), b.shape),
 )
-_multiply = defop(
+_multiply: Primitive = defop(
     "multiply",
     kernels.multiply,
     lambda g, out, a, b: _sum_to(multiply(g, b), a.shape),
     lambda g, out, a, b: _sum_to(multiply(g, a), b.shape),
 )
-_divide = defop(
+_divide: Primitive = defop(
     "divide",
     kernels.divide,
     lambda g, out, a, b: _sum_to(divide(g, b), a.shape),
     lambda g, out, a, b: _sum_to(multiply(g, divide(negative(out), b)), b.shape),
 )
-_exp = defop("exp", kernels.exponential, lambda g, out, x: multiply(g, out))
-_log = defop("log", kernels.logarithm, lambda g, out, x: divide(g, x))
-_clip = defop(
+_exp: Primitive = defop("exp", kernels.exponential, lambda g, out, x: multiply(g, out))
+_log: Primitive = defop("log", kernels.logarithm, lambda g, out, x: divide(g, x))
+_clip: Primitive = defop(
     "clip",
     kernels.clip,
     lambda g, out, x, low, high: bind(_clip_vjp, g, x, params=(low, high)),
     params=2,
 )
-_clip_vjp = defop(
+_clip_vjp: Primitive = defop(
     "clip_vjp",
     kernels.clip_vjp,
     lambda h, out, g, x, low, high: bind(_clip_vjp, h, x, params=(low, high)),
     None,  # piecewise linear: the second derivative is 0
     params=2,
 )
-_relu = defop("relu", kernels.relu, lambda g, out, x: bind(_relu_vjp, g, out))
-_relu_vjp = defop(
+_relu: Primitive = defop("relu", kernels.relu, lambda g, out, x: bind(_relu_vjp, g, out))
+_relu_vjp: Primitive = defop(
     "relu_vjp",
     kernels.relu_vjp,
     lambda h, out, g, y: bind(_relu_vjp, h, y),
@@ -223,7 +223,7 @@ def square(x: Any) -> Tensor:
 
 
 def exp(x: Any) -> Tensor:
-    """e to the power of `x`; in float32 with Eigen's rounding."""
+    """E to the power of `x`; in float32 with Eigen's rounding."""
     return bind(_exp, convert_to_tensor(x))
 
 
@@ -238,7 +238,7 @@ def clip(x: Any, x_min: float, x_max: float) -> Tensor:
     return bind(_clip, x, params=(x.dtype.type(x_min), x.dtype.type(x_max)))
 
 
-_where = defop(
+_where: Primitive = defop(
     "where",
     kernels.where,
     None,  # a condition
@@ -267,17 +267,21 @@ def relu(x: Any) -> Tensor:
 
 
 # --- sums ---
-_sum_all = defop(
+_sum_all: Primitive = defop(
     "sum_all", kernels.sum_all, lambda g, out, x: bind(_broadcast_to, g, params=(x.shape,))
 )
-_sum_last = defop(
+_sum_last: Primitive = defop(
     "sum_last",
     kernels.sum_last,
     lambda g, out, x: broadcast_to(reshape(g, (x.shape[0], 1)), x.shape),
 )
-_sum_first = defop("sum_first", kernels.sum_first, lambda g, out, x: broadcast_to(g, x.shape))
+_sum_first: Primitive = defop(
+    "sum_first", kernels.sum_first, lambda g, out, x: broadcast_to(g, x.shape)
+)
 # The gradient of a bias: TensorFlow sums it in another order than other first axes.
-_sum_rows = defop("sum_rows", kernels.sum_rows, lambda g, out, x: broadcast_to(g, x.shape))
+_sum_rows: Primitive = defop(
+    "sum_rows", kernels.sum_rows, lambda g, out, x: broadcast_to(g, x.shape)
+)
 
 
 def sum(  # noqa: A001  # the name is Keras's
@@ -341,28 +345,28 @@ def _sum_to(g: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 # --- matrix products ---
 # Each product's VJP rules are again two of the three, so the family is closed.
-_matmul = defop(
+_matmul: Primitive = defop(
     "matmul",
     kernels.matmul,
     lambda g, out, a, b, k: bind(_matmul_nt, g, b, params=(k,)),
     lambda g, out, a, b, k: bind(_matmul_tn, a, g, params=(k,)),
     params=1,
 )
-_matmul_tn = defop(  # a.T @ b
+_matmul_tn: Primitive = defop(  # a.T @ b
     "matmul_tn",
     kernels.matmul_tn,
     lambda g, out, a, b, k: bind(_matmul_nt, b, g, params=(k,)),
     lambda g, out, a, b, k: bind(_matmul, a, g, params=(k,)),
     params=1,
 )
-_matmul_nt = defop(  # a @ b.T
+_matmul_nt: Primitive = defop(  # a @ b.T
     "matmul_nt",
     kernels.matmul_nt,
     lambda g, out, a, b, k: bind(_matmul, g, b, params=(k,)),
     lambda g, out, a, b, k: bind(_matmul_tn, g, a, params=(k,)),
     params=1,
 )
-_dense = defop(  # x @ kernel + bias
+_dense: Primitive = defop(  # x @ kernel + bias
     "dense",
     kernels.dense,
     lambda g, out, x, kernel, bias, k: bind(_matmul_nt, g, kernel, params=(k,)),
@@ -403,7 +407,9 @@ def dense(x: Any, kernel: Any, bias: Any) -> Tensor:
     x, kernel = _pair(x, kernel)
     bias = convert_to_tensor(bias, x.dtype)
     if x.ndim != 2 or kernel.ndim != 2 or x.shape[1] != kernel.shape[0]:
-        msg = f"dense: expected x (N, D_in), kernel (D_in, units), received {x.shape}, {kernel.shape}"
+        msg = (
+            f"dense: expected x (N, D_in), kernel (D_in, units), received {x.shape}, {kernel.shape}"
+        )
         raise ValueError(msg)
     if bias.shape != (kernel.shape[1],):
         msg = f"dense: expected a bias of shape ({kernel.shape[1]},), received {bias.shape}"
@@ -412,24 +418,25 @@ def dense(x: Any, kernel: Any, bias: Any) -> Tensor:
 
 
 # --- softmax and cross-entropy ---
-_softmax = defop(
-    "softmax",
-    kernels.softmax,
-    lambda g, out, z: multiply(out, subtract(g, sum(multiply(g, out), -1, keepdims=True))),
-)
-_softmax_cross_entropy = defop(
+def _softmax_vjp(g: Tensor, p: Tensor) -> Tensor:
+    """``p * (g - sum(g * p))``, row by row."""
+    return multiply(p, subtract(g, sum(multiply(g, p), -1, keepdims=True)))
+
+
+_softmax: Primitive = defop("softmax", kernels.softmax, lambda g, out, z: _softmax_vjp(g, out))
+_softmax_cross_entropy: Primitive = defop(
     "softmax_cross_entropy",
     kernels.softmax_cross_entropy,
     lambda g, out, z, y: multiply(expand_dims(g, -1), bind(_softmax_cross_entropy_backprop, z, y)),
     lambda g, out, z, y: multiply(expand_dims(g, -1), negative(log(softmax(z)))),
 )
-_softmax_cross_entropy_backprop = defop(
+_softmax_cross_entropy_backprop: Primitive = defop(
     "softmax_cross_entropy_backprop",
     kernels.softmax_cross_entropy_backprop,
-    lambda g, out, z, y: _softmax.vjps[0](g, softmax(z), z),  # type: ignore[misc]
+    lambda g, out, z, y: _softmax_vjp(g, softmax(z)),
     lambda g, out, z, y: negative(g),
 )
-_sparse_softmax_cross_entropy = defop(
+_sparse_softmax_cross_entropy: Primitive = defop(
     "sparse_softmax_cross_entropy",
     kernels.sparse_softmax_cross_entropy,
     lambda g, out, z, labels: multiply(
@@ -437,10 +444,10 @@ _sparse_softmax_cross_entropy = defop(
     ),
     None,  # class numbers
 )
-_sparse_softmax_cross_entropy_backprop = defop(
+_sparse_softmax_cross_entropy_backprop: Primitive = defop(
     "sparse_softmax_cross_entropy_backprop",
     kernels.sparse_softmax_cross_entropy_backprop,
-    lambda g, out, z, labels: _softmax.vjps[0](g, softmax(z), z),  # type: ignore[misc]
+    lambda g, out, z, labels: _softmax_vjp(g, softmax(z)),
     None,
 )
 
@@ -584,7 +591,7 @@ def _install_operators() -> None:
     ):
         setattr(Tensor, f"__{name}__", lambda a, b, f=function: f(a, b))
         setattr(Tensor, f"__r{name}__", lambda a, b, f=function: f(b, a))
-    Tensor.__neg__ = negative  # type: ignore[attr-defined]
+    Tensor.__neg__ = negative  # type: ignore[method-assign]
 
 
 _install_operators()

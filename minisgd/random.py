@@ -18,9 +18,9 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-import minisgd_kernels as kernels
 import numpy as np
 
+import minisgd_kernels as kernels
 from minisgd.tensor import Array, Tensor, Variable
 
 __all__ = ["SeedGenerator", "dropout", "normal", "truncated_normal", "uniform"]
@@ -146,9 +146,7 @@ def _stream(seed: Seed) -> Stream:
     return mix[:2].copy(), np.array([0, 0, mix[2], mix[3]], np.uint32)
 
 
-def _draw(
-    kernel: Any, shape: Sequence[int], a: float, b: float, dtype: Any, seed: Seed
-) -> Tensor:
+def _draw(kernel: Any, shape: Sequence[int], a: float, b: float, dtype: Any, seed: Seed) -> Tensor:
     key, counter = _stream(seed)
     values = kernel(key, counter, np.float32(a), np.float32(b), math.prod(shape))
     return Tensor(values.reshape(tuple(shape)).astype(dtype or np.float32, copy=False))
@@ -195,7 +193,7 @@ def truncated_normal(
 
 
 def dropout(
-    inputs: Any, rate: float, noise_shape: Sequence[int] | None = None, seed: Seed = None
+    inputs: Any, rate: float, noise_shape: Sequence[int | None] | None = None, seed: Seed = None
 ) -> Tensor:
     """Zero a fraction `rate` of the elements, and scale the rest by ``1 / (1 - rate)``.
 
@@ -208,9 +206,11 @@ def dropout(
     from minisgd import ops  # ops is a room above: only this function needs it
 
     x = ops.convert_to_tensor(inputs)
-    shape = [
-        n if m is None else m for n, m in zip(x.shape, noise_shape or x.shape, strict=True)
-    ]
+    if rate == 0:
+        return x
+    if rate == 1:
+        return Tensor(np.zeros_like(x._array))
+    shape = [n if m is None else m for n, m in zip(x.shape, noise_shape or x.shape, strict=True)]
     keep = uniform(shape, seed=seed).numpy() >= np.float32(rate)
     return ops.where(np.broadcast_to(keep, x.shape), x * (1.0 / (1.0 - rate)), 0.0)
 

@@ -164,9 +164,7 @@ class Trainer:
             raise ValueError("None values not supported. `y`: expected labels, received None.")
         return self._loss(y, y_pred, sample_weight)
 
-    def compute_metrics(
-        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
-    ) -> Logs:
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Logs:
         """Take the batch into the metrics; returns all running figures."""
         if self._metrics is None:
             found = [metrics.resolve(m, y, y_pred) for m in self._metric_identifiers]
@@ -308,7 +306,8 @@ class Trainer:
                 f"`validation_data`: received {received}."
             )
             raise ValueError(msg)
-        arrays = ArrayData(*data, batch_size=batch_size, steps=steps)
+        x, y, weight = (*data, None)[:3]
+        arrays = ArrayData(x, y, weight, batch_size, steps)
         self._check_batch(arrays)
         return EpochIterator(arrays, steps)
 

@@ -18,14 +18,8 @@ from numba import types
 from numba.core import config as numba_config
 from numba.extending import overload, register_jitable
 
-from minisgd_kernels._jit import (
-    bits_of,
-    bits_of_double,
-    double_of,
-    float_of,
-    fma,
-    helper,
-)
+from minisgd_kernels._intrinsics import bits_of, bits_of_double, double_of, float_of, fma
+from minisgd_kernels._jit import helper
 
 _f32 = np.float32
 
@@ -72,7 +66,8 @@ def _eigen_exp(x0: Any) -> Any:
     return x0 if x0 > y else y  # at the upper end: infinity stays infinity
 
 
-_LOG_P0, _LOG_P1, _LOG_P2 = _f32(1.0000000190281136), _f32(1.0000000190281063), _f32(0.18256296349849254)  # fmt: skip
+_LOG_P0, _LOG_P1 = _f32(1.0000000190281136), _f32(1.0000000190281063)
+_LOG_P2 = _f32(0.18256296349849254)
 _LOG_Q0, _LOG_Q1 = _f32(1.0000000190281136), _f32(1.4999999999999927)
 _LOG_Q2, _LOG_Q3 = _f32(0.59923249590823520), _f32(0.049616247954120038)
 _SQRT_HALF, _LN2 = _f32(0.707106781186547524), _f32(0.6931471805599453)
@@ -194,10 +189,13 @@ def libm_log(x: Any) -> Any:
     return _f32(fma(y, r2, y0 + r))
 
 
-_COS = [float.fromhex(c) for c in ("-0x1.ffffffd0c621cp-2", "0x1.55553e1068f19p-5", "-0x1.6c087e89a359dp-10", "0x1.99343027bf8c3p-16")]  # fmt: skip
-_C1, _C2, _C3, _C4 = _COS
-_SIN = [float.fromhex(s) for s in ("-0x1.555545995a603p-3", "0x1.1107605230bc4p-7", "-0x1.994eb3774cf24p-13")]  # fmt: skip
-_S1, _S2, _S3 = _SIN
+_C1 = float.fromhex("-0x1.ffffffd0c621cp-2")
+_C2 = float.fromhex("0x1.55553e1068f19p-5")
+_C3 = float.fromhex("-0x1.6c087e89a359dp-10")
+_C4 = float.fromhex("0x1.99343027bf8c3p-16")
+_S1 = float.fromhex("-0x1.555545995a603p-3")
+_S2 = float.fromhex("0x1.1107605230bc4p-7")
+_S3 = float.fromhex("-0x1.994eb3774cf24p-13")
 _TWO_OVER_PI = float.fromhex("0x1.45F306DC9C883p+23")  # times 2^24
 _HALF_PI = float.fromhex("0x1.921FB54442D18p0")
 

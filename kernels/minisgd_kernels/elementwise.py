@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from minisgd_kernels._jit import Array, flush_denormals, kernel, restore_denormals
+from minisgd_kernels._intrinsics import flush_denormals, restore_denormals
+from minisgd_kernels._jit import Array, Scalar, kernel
 from minisgd_kernels._math import exp, exp_tail, log, log_tail
 from minisgd_kernels.reduce import PACKET
 
@@ -73,7 +72,7 @@ def divide(a: Array, b: Array) -> Array:
 
 @kernel
 def exponential(x: Array) -> Array:
-    """``exp(x)``, any shape, by Eigen's polynomial, and by the C library for the last ``size % 8``."""
+    """``exp(x)``, any shape, as Eigen rounds it (its last ``size % 8``: the C library)."""
     mode = flush_denormals()
     out = np.empty_like(x)
     flat_x, flat_out = x.reshape(-1), out.reshape(-1)
@@ -88,7 +87,7 @@ def exponential(x: Array) -> Array:
 
 @kernel
 def logarithm(x: Array) -> Array:
-    """``log(x)``, any shape, by Eigen's fraction, and by the C library for the last ``size % 8``."""
+    """``log(x)``, any shape, as Eigen rounds it (its last ``size % 8``: the C library)."""
     mode = flush_denormals()
     out = np.empty_like(x)
     flat_x, flat_out = x.reshape(-1), out.reshape(-1)
@@ -102,7 +101,7 @@ def logarithm(x: Array) -> Array:
 
 
 @kernel
-def clip(x: Array, low: Any, high: Any) -> Array:
+def clip(x: Array, low: Scalar, high: Scalar) -> Array:
     """``min(max(x, low), high)``, any shape; NaN stays NaN."""
     mode = flush_denormals()
     out = np.empty_like(x)
@@ -115,7 +114,7 @@ def clip(x: Array, low: Any, high: Any) -> Array:
 
 
 @kernel
-def clip_vjp(g: Array, x: Array, low: Any, high: Any) -> Array:
+def clip_vjp(g: Array, x: Array, low: Scalar, high: Scalar) -> Array:
     """``g`` where ``low <= x <= high`` (the bounds included), else 0."""
     mode = flush_denormals()
     out = np.empty_like(x)

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from minisgd_kernels._jit import Array, flush_denormals, fma, helper, kernel, restore_denormals
+from minisgd_kernels._intrinsics import flush_denormals, fma, restore_denormals
+from minisgd_kernels._jit import Array, Scalar, helper, kernel
 
 
 @helper
-def block_end(k: int, k_end: int, k_block: int) -> int:
+def block_end(k: Scalar, k_end: Scalar, k_block: int) -> Scalar:
     """End of the block of K that starts at `k`: full blocks, but the last two share what is left.
 
     With ``k_block=384`` (oneDNN on AVX-512) K = 784 is cut into 384 + 200 + 200.
@@ -30,7 +31,7 @@ def block_end(k: int, k_end: int, k_block: int) -> int:
 
 @helper
 def _add_products_4(
-    a: Array, b: Array, i: int, k_start: int, k_end: int, sums: Array
+    a: Array, b: Array, i: Scalar, k_start: Scalar, k_end: Scalar, sums: Array
 ) -> None:
     """Four rows: ``sums[r, j]`` takes in ``a[i + r, k] * b[k, j]`` for k ascending."""
     k = k_start
@@ -58,7 +59,7 @@ def _add_products_4(
 
 @helper
 def _add_products_1(
-    a: Array, b: Array, i: int, k_start: int, k_end: int, sums: Array
+    a: Array, b: Array, i: Scalar, k_start: Scalar, k_end: Scalar, sums: Array
 ) -> None:
     """One row, for the rows that four don't divide: the same chains as `_add_products_4`."""
     for k in range(k_start, k_end):
@@ -77,7 +78,8 @@ def _product(a: Array, b: Array, k_block: int) -> Array:
     rows, k_end, columns = a.shape[0], a.shape[1], b.shape[1]
     out = np.zeros((rows, columns), a.dtype)
     sums = np.empty((4, columns), a.dtype)
-    first = np.intp(0)  # not a literal 0, for which Numba would compile the helpers once more
+    # Not a literal 0, for which Numba would compile the helpers once more.
+    first: Scalar = np.intp(0)
     i = first
     while i < rows:
         tile = 4 if i + 4 <= rows else 1

@@ -10,11 +10,10 @@ A `key` is an array of two, a `counter` of four uint32 words, the lowest first.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from minisgd_kernels._jit import Array, float_of, helper, kernel
+from minisgd_kernels._intrinsics import float_of
+from minisgd_kernels._jit import Array, Scalar, helper, kernel
 from minisgd_kernels._math import libm_log, libm_sin_cos
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
@@ -28,7 +27,7 @@ _BLOCKS_PER_GROUP = np.uint64(256)
 
 
 @helper
-def _block(key: Array, counter: Array, offset: Any, out: Array) -> None:
+def _block(key: Array, counter: Array, offset: Scalar, out: Array) -> None:
     """Four words of block `offset` of the stream, into ``out[:4]``."""
     low = (np.uint64(counter[1]) << _32 | np.uint64(counter[0])) + offset
     high = np.uint64(counter[3]) << _32 | np.uint64(counter[2])
@@ -44,13 +43,13 @@ def _block(key: Array, counter: Array, offset: Any, out: Array) -> None:
 
 
 @helper
-def _unit(word: Any) -> Any:
+def _unit(word: Scalar) -> Scalar:
     """Float32 in [0, 1) from the low 23 bits of a word: they are the mantissa of 1.xxx."""
     return float_of(np.int32(word & _MANTISSA_BITS) | _ONE_BITS) - np.float32(1)
 
 
 @helper
-def _box_muller(word0: Any, word1: Any) -> Any:
+def _box_muller(word0: Scalar, word1: Scalar) -> Scalar:
     """Two independent standard normals from two words (Box and Muller, 1958); the sine first."""
     u = max(_unit(word0), np.float32(1.0e-7))
     angle = np.float32(_TWO_PI * np.float64(_unit(word1)))
@@ -69,7 +68,7 @@ def philox(key: Array, counter: Array, n: int) -> Array:
 
 
 @kernel
-def philox_uniform(key: Array, counter: Array, low: Any, high: Any, n: int) -> Array:
+def philox_uniform(key: Array, counter: Array, low: Scalar, high: Scalar, n: int) -> Array:
     """`n` float32 in ``[low, high)``: ``u * (high - low) + low``, two roundings."""
     words = np.empty(4, np.uint32)
     out = np.empty(n, np.float32)
@@ -82,7 +81,7 @@ def philox_uniform(key: Array, counter: Array, low: Any, high: Any, n: int) -> A
 
 
 @kernel
-def philox_normal(key: Array, counter: Array, mean: Any, stddev: Any, n: int) -> Array:
+def philox_normal(key: Array, counter: Array, mean: Scalar, stddev: Scalar, n: int) -> Array:
     """`n` float32 normals: ``z * stddev + mean``, two roundings."""
     words = np.empty(4, np.uint32)
     z = np.empty(4, np.float32)
@@ -97,7 +96,9 @@ def philox_normal(key: Array, counter: Array, mean: Any, stddev: Any, n: int) ->
 
 
 @kernel
-def philox_truncated_normal(key: Array, counter: Array, mean: Any, stddev: Any, n: int) -> Array:
+def philox_truncated_normal(
+    key: Array, counter: Array, mean: Scalar, stddev: Scalar, n: int
+) -> Array:
     """`n` float32 normals whose ``|z| < 2``, others being drawn again.
 
     Every group of four outputs has 256 blocks of the stream to itself and takes, in order, the

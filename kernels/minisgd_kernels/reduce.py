@@ -16,14 +16,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from minisgd_kernels._jit import Array, flush_denormals, helper, kernel, restore_denormals
+from minisgd_kernels._intrinsics import flush_denormals, restore_denormals
+from minisgd_kernels._jit import Array, Scalar, helper, kernel
 
 PACKET = 8
 _LEAF = 1024 * PACKET
 
 
 @helper
-def fold(lanes: Array) -> float:
+def fold(lanes: Array) -> Scalar:
     """Sum of eight lanes: lane i with i + 4, then i + 2, then i + 1."""
     return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + (
         (lanes[1] + lanes[5]) + (lanes[3] + lanes[7])
@@ -31,7 +32,7 @@ def fold(lanes: Array) -> float:
 
 
 @helper
-def _sum_leaf(x: Array, start: int, stop: int, lanes: Array) -> float:
+def _sum_leaf(x: Array, start: int, stop: int, lanes: Array) -> Scalar:
     """Steps 1 to 4 for ``x[start:stop]``; `lanes` is scratch, shape (4, 8)."""
     lanes[:] = 0
     i = start
@@ -53,11 +54,11 @@ def _sum_leaf(x: Array, start: int, stop: int, lanes: Array) -> float:
     while i < stop:
         rest[0] += x[i]
         i += 1
-    return rest[0] + fold(total)  # type: ignore[no-any-return]
+    return rest[0] + fold(total)
 
 
 @helper
-def _sum_halves(x: Array, start: int, stop: int, lanes: Array) -> float:
+def _sum_halves(x: Array, start: int, stop: int, lanes: Array) -> Scalar:
     """Step 5: halve until a part is small enough, and add the parts pairwise on the way back.
 
     A recursion, ``sum(left) + sum(right)``, with its stack in arrays: Numba can't load recursive
@@ -78,17 +79,17 @@ def _sum_halves(x: Array, start: int, stop: int, lanes: Array) -> float:
             depth -= 1
             total = left[depth] + total
         if depth == 0:
-            return total  # type: ignore[no-any-return]
+            return total
         left[depth - 1], known[depth - 1] = total, True
         start, ends[depth] = middles[depth - 1], ends[depth - 1]
 
 
 @helper
-def sum_vector(x: Array, start: int, stop: int, lanes: Array) -> float:
+def sum_vector(x: Array, start: int, stop: int, lanes: Array) -> Scalar:
     """Sum of ``x[start:stop]`` in Eigen's order; `lanes` is scratch, shape (4, 8)."""
     if stop - start <= _LEAF:
-        return _sum_leaf(x, start, stop, lanes)  # type: ignore[no-any-return]
-    return _sum_halves(x, start, stop, lanes)  # type: ignore[no-any-return]
+        return _sum_leaf(x, start, stop, lanes)
+    return _sum_halves(x, start, stop, lanes)
 
 
 @kernel

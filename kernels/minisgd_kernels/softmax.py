@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from minisgd_kernels._jit import Array, flush_denormals, helper, kernel, restore_denormals
+from minisgd_kernels._intrinsics import flush_denormals, restore_denormals
+from minisgd_kernels._jit import Array, Scalar, helper, kernel
 from minisgd_kernels._math import exp, exp_softmax, exp_tail, log, log_tail
 from minisgd_kernels.reduce import PACKET, fold, sum_vector
 
@@ -27,17 +28,17 @@ _TILE = 4507
 
 
 @helper
-def _row_max(row: Array) -> float:
+def _row_max(row: Array) -> Scalar:
     """Largest element; NaN if there is one."""
     largest = row[0]
     for c in range(1, row.size):
         if row[c] > largest or row[c] != row[c]:
             largest = row[c]
-    return largest  # type: ignore[no-any-return]
+    return largest
 
 
 @helper
-def _shift_and_sum(logits: Array, i: int, z: Array, e: Array, lanes: Array) -> float:
+def _shift_and_sum(logits: Array, i: int, z: Array, e: Array, lanes: Array) -> Scalar:
     """Row `i`: ``z = logits - max``; returns ``sum(exp(z))``. `e` and `lanes` are scratch."""
     largest = _row_max(logits[i])
     in_packets = z.size // PACKET * PACKET
@@ -47,7 +48,7 @@ def _shift_and_sum(logits: Array, i: int, z: Array, e: Array, lanes: Array) -> f
         e[c] = exp(z[c])
     for c in range(in_packets, z.size):
         e[c] = exp_tail(z[c])
-    return sum_vector(e, 0, e.size, lanes)  # type: ignore[no-any-return]
+    return sum_vector(e, 0, e.size, lanes)
 
 
 @helper

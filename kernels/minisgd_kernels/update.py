@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from minisgd_kernels._jit import Array, flush_denormals, kernel, restore_denormals
+from minisgd_kernels._intrinsics import flush_denormals, restore_denormals
+from minisgd_kernels._jit import Array, Scalar, kernel
 
 
 @kernel
-def sgd_inplace(w: Array, g: Array, lr: Any) -> None:
+def sgd_inplace(w: Array, g: Array, lr: Scalar) -> None:
     """``w -= g * lr``."""
     mode = flush_denormals()
     for i in range(w.size):
@@ -20,7 +19,7 @@ def sgd_inplace(w: Array, g: Array, lr: Any) -> None:
 
 
 @kernel
-def momentum_inplace(w: Array, v: Array, g: Array, lr: Any, mu: Any) -> None:
+def momentum_inplace(w: Array, v: Array, g: Array, lr: Scalar, mu: Scalar) -> None:
     """``v = v * mu - g * lr; w += v``: Keras keeps the learning rate inside the velocity."""
     mode = flush_denormals()
     for i in range(w.size):
@@ -31,7 +30,7 @@ def momentum_inplace(w: Array, v: Array, g: Array, lr: Any, mu: Any) -> None:
 
 
 @kernel
-def nesterov_inplace(w: Array, v: Array, g: Array, lr: Any, mu: Any) -> None:
+def nesterov_inplace(w: Array, v: Array, g: Array, lr: Scalar, mu: Scalar) -> None:
     """``v = v * mu - g * lr; w += v * mu - g * lr``: the step looks ahead with the new velocity."""
     mode = flush_denormals()
     for i in range(w.size):

@@ -8,7 +8,7 @@ from typing import Any
 
 from minisgd import activations, initializers, ops, random
 from minisgd.layers.layer import Layer, Shape, _checked_shape
-from minisgd.tensor import Tensor
+from minisgd.tensor import Tensor, Variable
 
 
 class InputLayer(Layer):
@@ -103,7 +103,7 @@ class Dense(Layer):
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
-        self.bias = None
+        self.bias: Variable | None = None
         self._features: int | None = None
 
     def build(self, input_shape: Shape) -> None:
@@ -113,7 +113,9 @@ class Dense(Layer):
             msg = f"layer '{self.name}': expected the last length of {input_shape} to be known"
             raise ValueError(msg)
         self._features = features
-        self.kernel = self.add_weight((features, self.units), self.kernel_initializer, name="kernel")
+        self.kernel = self.add_weight(
+            (features, self.units), self.kernel_initializer, name="kernel"
+        )
         if self.use_bias:
             self.bias = self.add_weight((self.units,), self.bias_initializer, name="bias")
 

@@ -142,4 +142,3 @@ class MeanSquaredError(LossFunctionWrapper):
         name: str = "mean_squared_error",
     ) -> None:
         super().__init__(mean_squared_error, name=name, reduction=reduction)
-

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import minisgd_kernels as kernels
 import numpy as np
 
+import minisgd_kernels as kernels
 from minisgd.tensor import Tensor, as_kernel_array
 from minisgd.utils.naming import auto_name
 
@@ -52,6 +52,9 @@ class Mean(Metric):
     def __init__(self, name: str | None = "mean") -> None:
         super().__init__(name)
 
+    _total: Any
+    _count: float
+
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
         """Take in one value or an array of them; a weight each, or one for all."""
         array = as_kernel_array(np.asarray(values), np.float32)
@@ -71,8 +74,7 @@ class Mean(Metric):
 
     def reset_state(self) -> None:
         """Forget all values."""
-        self._total: Any = np.float32(0)
-        self._count: float = 0
+        self._total, self._count = np.float32(0), 0.0
 
 
 def _total(array: Any) -> np.float32:

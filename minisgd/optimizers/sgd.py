@@ -7,9 +7,9 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import minisgd_kernels as kernels
 import numpy as np
 
+import minisgd_kernels as kernels
 from minisgd.tensor import Array, Tensor, Variable
 from minisgd.utils.naming import auto_name
 

@@ -263,8 +263,8 @@ def first_mask_mismatch(
             sample, unit = (int(i) for i in np.argwhere(unequal)[0])
             return (
                 f"first ReLU mask mismatch: step {step}, sample {sample} of the batch, unit "
-                f"{unit}, pre-activation ours {mine[sample, unit]!r}, Keras's "
-                f"{reference[sample, unit]!r}; no tolerance for weights from there on"
+                f"{unit}, pre-activation ours {mine[sample, unit]:.9g}, Keras's "
+                f"{reference[sample, unit]:.9g}; no tolerance for weights from there on"
             )
         for train_one in trainers:
             train_one(x, y)

@@ -194,7 +194,8 @@ class _StepPair:
         self.mask_steps += 1
         self.ledger.events.append(
             f"ReLU masks differ at {where}: sample {sample}, unit {unit}, ours "
-            f"{mine[sample, unit]!r}, Keras's {z[sample, unit]!r}, float64 {exact[sample, unit]!r}"
+            f"{mine[sample, unit]:.9g}, Keras's {z[sample, unit]:.9g}, "
+            f"float64 {exact[sample, unit]:.9g}"
         )
         self.ledger.require(tolerances.MASK_NEAR_ZERO, farthest, f"ReLU mask at {where}")
         return tolerances.MASK_NEAR_ZERO.holds(farthest)

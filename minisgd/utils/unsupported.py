@@ -21,7 +21,9 @@ _INSTEAD = {
     "LSTM": "recurrent layers need Keras",
     "Embedding": "embeddings need Keras",
 }
-_OPTIMIZERS = "use SGD(learning_rate, momentum, nesterov): minisgd studies SGD alone; for others use Keras"
+_OPTIMIZERS = (
+    "use SGD(learning_rate, momentum, nesterov): minisgd studies SGD alone; for others use Keras"
+)
 
 
 def advice(module: str, name: str) -> str:
@@ -49,8 +51,7 @@ def explain(module_name: str, name: str) -> NoReturn:
     if name not in KERAS_NAMES.get(module, ()):
         raise AttributeError(text, name=name)
     text = (
-        f"{text}: Keras has '{name}', minisgd has not. {PURPOSE}. "
-        f"Instead: {advice(module, name)}."
+        f"{text}: Keras has '{name}', minisgd has not. {PURPOSE}. Instead: {advice(module, name)}."
     )
     caller = sys._getframe(2)
     if caller.f_code.co_code[caller.f_lasti] == dis.opmap["IMPORT_FROM"]:
