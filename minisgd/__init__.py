@@ -22,6 +22,7 @@ from minisgd import (
     ops,
     optimizers,
     random,
+    saving,
     utils,
 )
 from minisgd.layers import Input, Layer
@@ -50,6 +51,7 @@ __all__ = [
     "ops",
     "optimizers",
     "random",
+    "saving",
     "utils",
 ]
 

@@ -190,7 +190,10 @@ class VarianceScaling(RandomInitializer):
             distribution = "truncated_normal"
         distributions = ("uniform", "truncated_normal", "untruncated_normal")
         if distribution not in distributions:
-            msg = f"Invalid `distribution` argument: {distribution}. Please use one of {distributions}"
+            msg = (
+                f"Invalid `distribution` argument: {distribution}. "
+                f"Please use one of {distributions}"
+            )
             raise ValueError(msg)
         super().__init__(seed)
         self.scale, self.mode, self.distribution = scale, mode, distribution

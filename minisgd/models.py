@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from minisgd import ops
+from minisgd import ops, saving
 from minisgd.layers import InputLayer, Layer
 from minisgd.layers.layer import Shape
 from minisgd.tensor import Tensor, Variable
@@ -239,6 +240,15 @@ class Sequential(Trainer, Layer):
                 for layer in stack
             ],
         }
+
+    # --- files ---
+    def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+        """Write weights and optimizer state; see `minisgd.saving.save_weights`."""
+        saving.save_weights(self, filepath, overwrite)
+
+    def load_weights(self, filepath: str | os.PathLike[str], skip_mismatch: bool = False) -> None:
+        """Read weights and optimizer state; see `minisgd.saving.load_weights`."""
+        saving.load_weights(self, filepath, skip_mismatch)
 
     def summary(
         self, line_length: int | None = None, print_fn: Callable[[str], Any] | None = None

@@ -3,6 +3,9 @@
 Public names and arguments are those of ``keras.ops``. Every rule is written in ops, so gradients
 can be differentiated again. Read it from `dense` and `softmax_cross_entropy` on: these two and
 `relu` are the whole network.
+
+The forward functions name their kernel in a lambda, so that Numba (0.4 s) is imported at the first
+call and not with minisgd.
 """
 
 from __future__ import annotations
@@ -60,7 +63,7 @@ def convert_to_tensor(x: Any, dtype: Any = None) -> Tensor:
         If `x` is not numeric (strings, objects, dates, ragged lists).
     """
     if isinstance(x, Tensor):
-        return x if dtype is None or x.dtype == np.dtype(dtype) else cast(x, dtype)
+        return x if dtype is None or x.dtype == dtype else cast(x, dtype)
     array = np.array(x, order="C")
     if array.dtype.kind not in "fiub":
         msg = f"Invalid dtype: {array.dtype}. `x`: expected numbers, received {type(x).__name__}."
@@ -83,6 +86,8 @@ def _pair(x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
     if isinstance(x2, Tensor) and not hasattr(x1, "dtype"):
         return convert_to_tensor(x1, x2.dtype), x2
     a, b = convert_to_tensor(x1), convert_to_tensor(x2)
+    if a.dtype is b.dtype:
+        return a, b
     dtype = np.result_type(a.dtype, b.dtype)
     return convert_to_tensor(a, dtype), convert_to_tensor(b, dtype)
 
@@ -146,47 +151,49 @@ def cast(x: Any, dtype: Any) -> Tensor:
 # --- element by element ---
 _add: Primitive = defop(
     "add",
-    kernels.add,
+    lambda a, b: kernels.add(a, b),
     lambda g, out, a, b: _sum_to(g, a.shape),
     lambda g, out, a, b: _sum_to(g, b.shape),
 )
 _subtract: Primitive = defop(
     "subtract",
-    kernels.subtract,
+    lambda a, b: kernels.subtract(a, b),
     lambda g, out, a, b: _sum_to(g, a.shape),
     lambda g, out, a, b: _sum_to(negative(g), b.shape),
 )
 _multiply: Primitive = defop(
     "multiply",
-    kernels.multiply,
+    lambda a, b: kernels.multiply(a, b),
     lambda g, out, a, b: _sum_to(multiply(g, b), a.shape),
     lambda g, out, a, b: _sum_to(multiply(g, a), b.shape),
 )
 _divide: Primitive = defop(
     "divide",
-    kernels.divide,
+    lambda a, b: kernels.divide(a, b),
     lambda g, out, a, b: _sum_to(divide(g, b), a.shape),
     lambda g, out, a, b: _sum_to(multiply(g, divide(negative(out), b)), b.shape),
 )
-_exp: Primitive = defop("exp", kernels.exponential, lambda g, out, x: multiply(g, out))
-_log: Primitive = defop("log", kernels.logarithm, lambda g, out, x: divide(g, x))
+_exp: Primitive = defop("exp", lambda x: kernels.exponential(x), lambda g, out, x: multiply(g, out))
+_log: Primitive = defop("log", lambda x: kernels.logarithm(x), lambda g, out, x: divide(g, x))
 _clip: Primitive = defop(
     "clip",
-    kernels.clip,
+    lambda x, low, high: kernels.clip(x, low, high),
     lambda g, out, x, low, high: bind(_clip_vjp, g, x, params=(low, high)),
     params=2,
 )
 _clip_vjp: Primitive = defop(
     "clip_vjp",
-    kernels.clip_vjp,
+    lambda g, x, low, high: kernels.clip_vjp(g, x, low, high),
     lambda h, out, g, x, low, high: bind(_clip_vjp, h, x, params=(low, high)),
     None,  # piecewise linear: the second derivative is 0
     params=2,
 )
-_relu: Primitive = defop("relu", kernels.relu, lambda g, out, x: bind(_relu_vjp, g, out))
+_relu: Primitive = defop(
+    "relu", lambda x: kernels.relu(x), lambda g, out, x: bind(_relu_vjp, g, out)
+)
 _relu_vjp: Primitive = defop(
     "relu_vjp",
-    kernels.relu_vjp,
+    lambda g, y: kernels.relu_vjp(g, y),
     lambda h, out, g, y: bind(_relu_vjp, h, y),
     None,  # piecewise linear: the second derivative is 0
 )
@@ -240,7 +247,7 @@ def clip(x: Any, x_min: float, x_max: float) -> Tensor:
 
 _where: Primitive = defop(
     "where",
-    kernels.where,
+    lambda condition, a, b: kernels.where(condition, a, b),
     None,  # a condition
     lambda g, out, condition, a, b: where(condition, g, 0.0),
     lambda g, out, condition, a, b: where(condition, 0.0, g),
@@ -268,19 +275,21 @@ def relu(x: Any) -> Tensor:
 
 # --- sums ---
 _sum_all: Primitive = defop(
-    "sum_all", kernels.sum_all, lambda g, out, x: bind(_broadcast_to, g, params=(x.shape,))
+    "sum_all",
+    lambda x: kernels.sum_all(x),
+    lambda g, out, x: bind(_broadcast_to, g, params=(x.shape,)),
 )
 _sum_last: Primitive = defop(
     "sum_last",
-    kernels.sum_last,
+    lambda x: kernels.sum_last(x),
     lambda g, out, x: broadcast_to(reshape(g, (x.shape[0], 1)), x.shape),
 )
 _sum_first: Primitive = defop(
-    "sum_first", kernels.sum_first, lambda g, out, x: broadcast_to(g, x.shape)
+    "sum_first", lambda x: kernels.sum_first(x), lambda g, out, x: broadcast_to(g, x.shape)
 )
 # The gradient of a bias: TensorFlow sums it in another order than other first axes.
 _sum_rows: Primitive = defop(
-    "sum_rows", kernels.sum_rows, lambda g, out, x: broadcast_to(g, x.shape)
+    "sum_rows", lambda x: kernels.sum_rows(x), lambda g, out, x: broadcast_to(g, x.shape)
 )
 
 
@@ -347,28 +356,28 @@ def _sum_to(g: Tensor, shape: tuple[int, ...]) -> Tensor:
 # Each product's VJP rules are again two of the three, so the family is closed.
 _matmul: Primitive = defop(
     "matmul",
-    kernels.matmul,
+    lambda a, b, k: kernels.matmul(a, b, k),
     lambda g, out, a, b, k: bind(_matmul_nt, g, b, params=(k,)),
     lambda g, out, a, b, k: bind(_matmul_tn, a, g, params=(k,)),
     params=1,
 )
 _matmul_tn: Primitive = defop(  # a.T @ b
     "matmul_tn",
-    kernels.matmul_tn,
+    lambda a, b, k: kernels.matmul_tn(a, b, k),
     lambda g, out, a, b, k: bind(_matmul_nt, b, g, params=(k,)),
     lambda g, out, a, b, k: bind(_matmul, a, g, params=(k,)),
     params=1,
 )
 _matmul_nt: Primitive = defop(  # a @ b.T
     "matmul_nt",
-    kernels.matmul_nt,
+    lambda a, b, k: kernels.matmul_nt(a, b, k),
     lambda g, out, a, b, k: bind(_matmul, g, b, params=(k,)),
     lambda g, out, a, b, k: bind(_matmul_tn, g, a, params=(k,)),
     params=1,
 )
 _dense: Primitive = defop(  # x @ kernel + bias
     "dense",
-    kernels.dense,
+    lambda x, kernel, bias, k: kernels.dense(x, kernel, bias, k),
     lambda g, out, x, kernel, bias, k: bind(_matmul_nt, g, kernel, params=(k,)),
     lambda g, out, x, kernel, bias, k: bind(_matmul_tn, x, g, params=(k,)),
     lambda g, out, x, kernel, bias, k: bind(_sum_rows, g),
@@ -423,22 +432,24 @@ def _softmax_vjp(g: Tensor, p: Tensor) -> Tensor:
     return multiply(p, subtract(g, sum(multiply(g, p), -1, keepdims=True)))
 
 
-_softmax: Primitive = defop("softmax", kernels.softmax, lambda g, out, z: _softmax_vjp(g, out))
+_softmax: Primitive = defop(
+    "softmax", lambda z: kernels.softmax(z), lambda g, out, z: _softmax_vjp(g, out)
+)
 _softmax_cross_entropy: Primitive = defop(
     "softmax_cross_entropy",
-    kernels.softmax_cross_entropy,
+    lambda z, y: kernels.softmax_cross_entropy(z, y),
     lambda g, out, z, y: multiply(expand_dims(g, -1), bind(_softmax_cross_entropy_backprop, z, y)),
     lambda g, out, z, y: multiply(expand_dims(g, -1), negative(log(softmax(z)))),
 )
 _softmax_cross_entropy_backprop: Primitive = defop(
     "softmax_cross_entropy_backprop",
-    kernels.softmax_cross_entropy_backprop,
+    lambda z, y: kernels.softmax_cross_entropy_backprop(z, y),
     lambda g, out, z, y: _softmax_vjp(g, softmax(z)),
     lambda g, out, z, y: negative(g),
 )
 _sparse_softmax_cross_entropy: Primitive = defop(
     "sparse_softmax_cross_entropy",
-    kernels.sparse_softmax_cross_entropy,
+    lambda z, labels: kernels.sparse_softmax_cross_entropy(z, labels),
     lambda g, out, z, labels: multiply(
         expand_dims(g, -1), bind(_sparse_softmax_cross_entropy_backprop, z, labels)
     ),
@@ -446,7 +457,7 @@ _sparse_softmax_cross_entropy: Primitive = defop(
 )
 _sparse_softmax_cross_entropy_backprop: Primitive = defop(
     "sparse_softmax_cross_entropy_backprop",
-    kernels.sparse_softmax_cross_entropy_backprop,
+    lambda z, labels: kernels.sparse_softmax_cross_entropy_backprop(z, labels),
     lambda g, out, z, labels: _softmax_vjp(g, softmax(z)),
     None,
 )

@@ -41,7 +41,7 @@ class Primitive:
     vjps: tuple[VJP | None, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Equation:
     """One recorded call: ``output = primitive(*inputs, *params)``."""
 
@@ -97,13 +97,14 @@ def defop(name: str, forward: Forward, *vjps: VJP | None, params: int = 0) -> Pr
 
 def bind(primitive: Primitive, *inputs: Tensor, params: tuple[Any, ...] = ()) -> Tensor:
     """Apply a primitive to tensors, and let every active tape record it."""
-    result = primitive.forward(*(t._array for t in inputs), *params)
+    result = primitive.forward(*[t._array for t in inputs], *params)
     if not isinstance(result, np.ndarray):  # Numba turns a 0-d result into a Python number
         result = np.array(result, inputs[0].dtype)
     output = Tensor(result)
-    if recorders.active and any(t.requires_grad for t in inputs):
+    active = recorders.active
+    if active and True in [t.requires_grad for t in inputs]:
         output.requires_grad = True
         equation = Equation(primitive, inputs, params, output)
-        for recorder in recorders.active:
+        for recorder in active:
             recorder.record(equation)
     return output

@@ -142,7 +142,7 @@ def _stream(seed: Seed) -> Stream:
     # Keras casts to int32 with a floor modulo (backend/tensorflow/random.py, _cast_seed).
     seed0, seed1 = (int(s) % (_MAX_INT32 - 1) for s in pair)
     counter = np.array([seed0, 0, seed1, 0], np.uint32)
-    mix = kernels.philox(_SCRAMBLE_KEY, counter, 4)
+    mix = kernels.philox_uint32(_SCRAMBLE_KEY, counter, 4)
     return mix[:2].copy(), np.array([0, 0, mix[2], mix[3]], np.uint32)
 
 

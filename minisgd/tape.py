@@ -140,7 +140,7 @@ class GradientTape:
         # Ids are safe as keys: the equations keep every tensor alive during the walk.
         needed = {id(source) for source in sources if source.requires_grad}
         for equation in self._equations:
-            if any(id(tensor) in needed for tensor in equation.inputs):
+            if not needed.isdisjoint([id(tensor) for tensor in equation.inputs]):
                 needed.add(id(equation.output))
         cotangents = {id(target): Tensor(np.ones_like(target._array))}
         for equation in reversed(self._equations):

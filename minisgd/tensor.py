@@ -19,7 +19,9 @@ def as_kernel_array(value: Any, dtype: Any = None) -> Array:
 
     Copies only where it must; a caller who keeps `value` has to copy it himself.
     """
-    array = np.asarray(value)
+    array = value._array if isinstance(value, Tensor) else np.asarray(value)
+    if array.flags.carray and dtype in (None, array.dtype) and array.dtype.isnative:
+        return array
     dtype = np.dtype(dtype or array.dtype).newbyteorder("=")
     return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"])
 

@@ -59,7 +59,7 @@ def _box_muller(word0: Scalar, word1: Scalar) -> Scalar:
 
 
 @kernel
-def philox(key: Array, counter: Array, n: int) -> Array:
+def philox_uint32(key: Array, counter: Array, n: int) -> Array:
     """First `n` words of the stream, uint32."""
     out = np.empty((n + 3) // 4 * 4, np.uint32)
     for b in range(out.size // 4):

@@ -61,7 +61,7 @@ class Layer:
         if np.dtype(dtype or np.float32) not in (np.dtype(np.float32), np.dtype(np.float64)):
             msg = f"`dtype`: expected float32 or float64, received {dtype}"
             raise ValueError(msg)
-        self.dtype = np.dtype(dtype or np.float32).name
+        self._dtype = np.dtype(dtype or np.float32)
         self.name = name or auto_name(type(self).__name__)
         self.built = False
         self._trainable = bool(trainable)
@@ -93,8 +93,8 @@ class Layer:
             )
             raise NotImplementedError(msg)
         x = ops.convert_to_tensor(inputs)
-        if x.dtype != self.dtype:
-            x = ops.cast(x, self.dtype)
+        if x.dtype != self._dtype:
+            x = ops.cast(x, self._dtype)
         if not self.built:
             self._build((None, *x.shape[1:]))
         self.check_input(x.shape)
@@ -122,6 +122,11 @@ class Layer:
         variable.path = f"{self.name}/{variable.name}"
         self._weights.append(variable)
         return variable
+
+    @property
+    def dtype(self) -> str:
+        """Name of the dtype of weights and computation."""
+        return self._dtype.name
 
     @property
     def trainable(self) -> bool:

@@ -37,9 +37,7 @@ def _predicted_class(y_pred: Array) -> Array:
     """First class of the largest probability, or -1 (always wrong) where there is a NaN."""
     if not y_pred.size:
         return np.zeros(y_pred.shape[:-1], np.int64)
-    chosen = y_pred.argmax(-1)
-    largest = np.take_along_axis(y_pred, chosen[..., None], -1)[..., 0]
-    return np.where(np.isnan(largest), -1, chosen)
+    return np.where(np.isnan(y_pred.max(-1)), -1, y_pred.argmax(-1))
 
 
 class CategoricalAccuracy(_Share):

@@ -57,7 +57,7 @@ class Mean(Metric):
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
         """Take in one value or an array of them; a weight each, or one for all."""
-        array = as_kernel_array(np.asarray(values), np.float32)
+        array = as_kernel_array(values, np.float32)
         if sample_weight is None:
             self._count += array.size
         else:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import minisgd_kernels as kernels
-from minisgd.tensor import Array, Tensor, Variable
+from minisgd.tensor import Array, Tensor, Variable, as_kernel_array
 from minisgd.utils.naming import auto_name
 
 # Keras's arguments that minisgd does not have yet, with the value that means "off".
@@ -185,7 +185,7 @@ class SGD:
                 )
                 warnings.warn(msg, stacklevel=3)
                 continue
-            array = np.ascontiguousarray(np.asarray(gradient), variable.dtype)
+            array = as_kernel_array(gradient, variable.dtype)
             if array.shape != variable.shape:
                 msg = (
                     f"gradient of '{variable.path}': expected shape {variable.shape}, received "

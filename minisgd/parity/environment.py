@@ -93,8 +93,11 @@ class Environment:
 
 def describe() -> Environment:
     """Describe this machine and its packages without importing TensorFlow."""
-    versions = {"python": platform.python_version()}
-    for name in ("minisgd", "numpy", "numba", "llvmlite", "keras"):
+    versions = {
+        "python": platform.python_version(),
+        "minisgd": str(importlib.import_module("minisgd").__version__),
+    }
+    for name in ("numpy", "numba", "llvmlite", "keras"):
         versions[name] = _version(name)
     versions["tensorflow"] = _version("tensorflow_cpu", "tensorflow")
     flags = {
