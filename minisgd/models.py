@@ -187,6 +187,7 @@ class Sequential(Trainer, Layer):
     # --- what a layer has ---
     def __call__(self, inputs: Any, training: bool | None = None) -> Tensor:
         """Outputs for a batch of inputs."""
+        self._refuse_layer(inputs)
         x = ops.convert_to_tensor(inputs)
         if not self.built:
             self.build((None, *x.shape[1:]))

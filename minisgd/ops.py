@@ -19,6 +19,7 @@ import numpy as np
 import minisgd_kernels as kernels
 from minisgd.primitive import Primitive, bind, defop
 from minisgd.tensor import Array, Tensor, as_kernel_array
+from minisgd.utils.unsupported import explain
 
 # Longest block of K in a matrix product: oneDNN's on an AVX-512 processor, the reference setup.
 K_BLOCK = 384
@@ -55,7 +56,8 @@ __all__ = [
 def convert_to_tensor(x: Any, dtype: Any = None) -> Tensor:
     """Tensor with the values of `x`, which is copied unless it is a tensor already.
 
-    Python floats become float32, as in Keras; arrays keep their dtype.
+    Python floats become float32, as in Keras, and so does float16, for which there are no kernels;
+    other arrays keep their dtype.
 
     Raises
     ------
@@ -68,8 +70,9 @@ def convert_to_tensor(x: Any, dtype: Any = None) -> Tensor:
     if array.dtype.kind not in "fiub":
         msg = f"Invalid dtype: {array.dtype}. `x`: expected numbers, received {type(x).__name__}."
         raise ValueError(msg)
-    is_array = hasattr(x, "dtype")
-    if dtype is None and not is_array and array.dtype.kind == "f":
+    if dtype is None and array.dtype.kind == "f" and array.dtype != np.float64:
+        dtype = np.float32
+    if dtype is None and not hasattr(x, "dtype") and array.dtype.kind == "f":
         dtype = np.float32
     return Tensor(as_kernel_array(array, dtype))
 
@@ -79,29 +82,56 @@ def convert_to_numpy(x: Any) -> Array:
     return np.array(x)
 
 
+def _float(x: Any) -> Tensor:
+    """`x` as a tensor of floats: whole numbers become float32, as in Keras."""
+    x = convert_to_tensor(x)
+    return x if x.dtype.kind == "f" else cast(x, np.float32)
+
+
 def _pair(x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
-    """Two operands of one dtype: a Python number takes the other operand's."""
-    if isinstance(x1, Tensor) and not hasattr(x2, "dtype"):
-        return x1, convert_to_tensor(x2, x1.dtype)
-    if isinstance(x2, Tensor) and not hasattr(x1, "dtype"):
-        return convert_to_tensor(x1, x2.dtype), x2
+    """Two operands of one dtype, whose shapes broadcast.
+
+    A Python number takes the other operand's dtype and whole numbers that of floats, as in Keras.
+    """
+    if isinstance(x1, Tensor) and isinstance(x2, int | float):
+        x2 = Tensor(np.array(x2, _common(x1.dtype, np.dtype(type(x2)), weak=True)))
+    elif isinstance(x2, Tensor) and isinstance(x1, int | float):
+        x1 = Tensor(np.array(x1, _common(x2.dtype, np.dtype(type(x1)), weak=True)))
     a, b = convert_to_tensor(x1), convert_to_tensor(x2)
-    if a.dtype is b.dtype:
-        return a, b
-    dtype = np.result_type(a.dtype, b.dtype)
-    return convert_to_tensor(a, dtype), convert_to_tensor(b, dtype)
+    if a.dtype != b.dtype:
+        dtype = _common(a.dtype, b.dtype)
+        a, b = convert_to_tensor(a, dtype), convert_to_tensor(b, dtype)
+    if a.shape != b.shape:
+        _check_broadcast(a.shape, b.shape)
+    return a, b
+
+
+def _common(a: np.dtype[Any], b: np.dtype[Any], weak: bool = False) -> np.dtype[Any]:
+    """Dtype of an operation on `a` and `b`; a `weak` b is a Python number's."""
+    if (a.kind == "f") != (b.kind == "f"):
+        return a if a.kind == "f" else np.dtype(np.float32) if weak else b
+    return a if weak and a.kind != "b" else np.result_type(a, b)
+
+
+def _check_broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> None:
+    """Refuse shapes that don't broadcast, before a kernel runs."""
+    try:
+        np.broadcast_shapes(a, b)
+    except ValueError:
+        msg = f"expected two shapes that broadcast, received {a} and {b}"
+        raise ValueError(msg) from None
 
 
 # --- shape: no arithmetic ---
 _reshape: Primitive = defop(
     "reshape",
-    lambda x, shape: x.reshape(shape),
+    lambda x, shape: x.reshape(shape).copy(),  # a view of a Variable would change with it
     lambda g, out, x, shape: bind(_reshape, g, params=(x.shape,)),
     params=1,
 )
 _transpose: Primitive = defop(
     "transpose",
-    lambda x, axes: np.ascontiguousarray(x.transpose(axes)),
+    lambda x, axes: x.transpose(axes).copy(),
     lambda g, out, x, axes: bind(_transpose, g, params=(tuple(np.argsort(axes)),)),
     params=1,
 )
@@ -216,7 +246,8 @@ def multiply(x1: Any, x2: Any) -> Tensor:
 
 def divide(x1: Any, x2: Any) -> Tensor:
     """``x1 / x2``, element by element, with broadcasting; x / 0 is infinite or NaN."""
-    return bind(_divide, *_pair(x1, x2))
+    a, b = _pair(x1, x2)
+    return bind(_divide, _float(a), _float(b))
 
 
 def negative(x: Any) -> Tensor:
@@ -231,12 +262,12 @@ def square(x: Any) -> Tensor:
 
 def exp(x: Any) -> Tensor:
     """E to the power of `x`; in float32 with Eigen's rounding."""
-    return bind(_exp, convert_to_tensor(x))
+    return bind(_exp, _float(x))
 
 
 def log(x: Any) -> Tensor:
     """Natural logarithm; in float32 with Eigen's rounding. -inf at 0, NaN below."""
-    return bind(_log, convert_to_tensor(x))
+    return bind(_log, _float(x))
 
 
 def clip(x: Any, x_min: float, x_max: float) -> Tensor:
@@ -310,7 +341,7 @@ def sum(  # noqa: A001  # the name is Keras's
     elif axes == [0] and x.ndim == 2:
         total = bind(_sum_first, x)
     elif not axes:
-        total = x
+        total = reshape(x, x.shape)
     else:
         if kept != list(range(len(kept))):
             x, kept = transpose(x, kept + axes), list(range(len(kept)))
@@ -385,6 +416,13 @@ _dense: Primitive = defop(  # x @ kernel + bias
 )
 
 
+def _matrices(x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
+    """Two operands of one float dtype."""
+    a, b = _float(x1), _float(x2)
+    dtype = _common(a.dtype, b.dtype)
+    return convert_to_tensor(a, dtype), convert_to_tensor(b, dtype)
+
+
 def matmul(x1: Any, x2: Any) -> Tensor:
     """Matrix product of two matrices, (M, K) and (K, N).
 
@@ -393,7 +431,7 @@ def matmul(x1: Any, x2: Any) -> Tensor:
     ValueError
         If the shapes don't fit.
     """
-    a, b = _pair(x1, x2)
+    a, b = _matrices(x1, x2)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
         msg = f"matmul: expected shapes (M, K) and (K, N), received {a.shape} and {b.shape}"
         raise ValueError(msg)
@@ -413,7 +451,7 @@ def dense(x: Any, kernel: Any, bias: Any) -> Tensor:
     -------
     Tensor, shape (N, units)
     """
-    x, kernel = _pair(x, kernel)
+    x, kernel = _matrices(x, kernel)
     bias = convert_to_tensor(bias, x.dtype)
     if x.ndim != 2 or kernel.ndim != 2 or x.shape[1] != kernel.shape[0]:
         msg = (
@@ -472,7 +510,7 @@ def softmax(x: Any, axis: int = -1) -> Tensor:
     axis : int
         Only the last axis is supported.
     """
-    x = convert_to_tensor(x)
+    x = _float(x)
     if x.ndim == 0 or axis not in (-1, x.ndim - 1):
         msg = f"softmax: expected the last axis of a tensor, received axis {axis}, shape {x.shape}"
         raise ValueError(msg)
@@ -515,7 +553,7 @@ def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False
     ----------
     Keras, ``keras.ops.categorical_crossentropy`` (backend/tensorflow/nn.py).
     """
-    output = convert_to_tensor(output)
+    output = _float(output)
     target = convert_to_tensor(target, output.dtype)
     hint = "class numbers want sparse_categorical_crossentropy or utils.to_categorical"
     if target.ndim != output.ndim or output.ndim < 1:
@@ -550,7 +588,7 @@ def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool 
     ----------
     Keras, ``keras.ops.sparse_categorical_crossentropy`` (backend/tensorflow/nn.py).
     """
-    output = convert_to_tensor(output)
+    output = _float(output)
     labels = convert_to_tensor(target)._array
     if labels.ndim == output.ndim and labels.shape[-1] == 1:
         labels = labels.reshape(labels.shape[:-1])
@@ -568,8 +606,7 @@ def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool 
         )
         raise ValueError(msg)
     numbers = Tensor(as_kernel_array(labels, np.int64))
-    if labels.size:
-        _check_labels(labels, output.shape[1])
+    check_labels(labels, output.shape[1])
     if output.logits is not None or from_logits:
         logits = output if output.logits is None else output.logits
     else:  # Keras takes the logarithm and lets the softmax normalise
@@ -577,16 +614,22 @@ def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool 
     return bind(_sparse_softmax_cross_entropy, logits, numbers)
 
 
-def _check_labels(labels: Array, classes: int) -> None:
-    """Refuse labels that would index outside of a row."""
+def check_labels(labels: Array, classes: int) -> None:
+    """Refuse labels that would index outside of a row.
+
+    Raises
+    ------
+    ValueError
+        If a label is no whole number from 0 to ``classes - 1``.
+    """
     wrong = ~((labels >= 0) & (labels < classes))  # also NaN
     if labels.dtype.kind == "f":
         wrong |= labels != np.trunc(labels)
     if wrong.any():
-        first = int(np.argmax(wrong))
+        first = int(np.argmax(wrong.reshape(-1)))
         msg = (
             f"labels: expected whole numbers from 0 to {classes - 1} ({classes} classes), received "
-            f"{labels[first]} at index {first}; the model's last layer needs a unit for each class."
+            f"{labels.flat[first]} at index {first}; the model's last layer needs one unit a class."
         )
         raise ValueError(msg)
 
@@ -606,3 +649,7 @@ def _install_operators() -> None:
 
 
 _install_operators()
+
+
+def __getattr__(name: str) -> Any:
+    return explain(__name__, name)

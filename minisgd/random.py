@@ -22,6 +22,7 @@ import numpy as np
 
 import minisgd_kernels as kernels
 from minisgd.tensor import Array, Tensor, Variable
+from minisgd.utils.unsupported import explain
 
 __all__ = ["SeedGenerator", "dropout", "normal", "truncated_normal", "uniform"]
 
@@ -97,8 +98,8 @@ class SeedGenerator:
         self._initial_seed = seed
         self.name = name or "seed_generator"
         start = make_default_seed() if seed is None else seed
-        if not isinstance(start, int):
-            msg = f"Argument `seed` must be an integer. Received: seed={seed}"
+        if not isinstance(start, int) or not -(2**63) <= start < 2**63:
+            msg = f"Argument `seed` must be an integer (of 64 bits). Received: seed={seed}"
             raise ValueError(msg)
         self.state = Variable(
             np.array([start, 0], np.int64), name="seed_generator_state", trainable=False
@@ -258,3 +259,7 @@ def batchwise_order(n: int, batch_size: int, epoch: int = 0) -> Array:
         order[start : start + size] = start + kernels.philox_shuffle(key, counter, size)
         blocks += -(-(size - 1) // 4)
     return order
+
+
+def __getattr__(name: str) -> Any:
+    return explain(__name__, name)

@@ -46,6 +46,8 @@ class GradientTape:
     def __init__(self, persistent: bool = False) -> None:
         self.persistent = persistent
         self._equations: list[Equation] = []
+        self._watched: dict[int, Tensor] = {}
+        self._flagged: list[Tensor] = []  # watched by this tape and followed for no other reason
         self._versions: dict[int, tuple[Variable, int]] = {}
         self._used = False
 
@@ -62,6 +64,14 @@ class GradientTape:
         traceback: TracebackType | None,
     ) -> None:
         recorders.active.remove(self)
+        outer = [tape for tape in recorders.active if isinstance(tape, GradientTape)]
+        for tensor in self._flagged:
+            heirs = [tape for tape in outer if id(tensor) in tape._watched]
+            if heirs:
+                heirs[0]._flagged.append(tensor)
+            else:
+                tensor.requires_grad = False
+        self._flagged.clear()
 
     def record(self, equation: Equation) -> None:
         """Append an equation (called by `minisgd.primitive.bind`)."""
@@ -88,7 +98,10 @@ class GradientTape:
                 received = f"{t.dtype} tensor" if isinstance(t, Tensor) else type(t).__name__
                 msg = f"`tensor`: expected a float tensor to watch, received {received}"
                 raise ValueError(msg)
-            t.requires_grad = True
+            self._watched[id(t)] = t
+            if not t.requires_grad:
+                t.requires_grad = True
+                self._flagged.append(t)
 
     @overload
     def gradient(self, target: Tensor, sources: Tensor) -> Tensor | None: ...
@@ -138,10 +151,14 @@ class GradientTape:
     def _walk_back(self, target: Tensor, sources: list[Tensor]) -> dict[int, Tensor]:
         """Cotangent of every tensor between the sources and the target, by the tensor's id."""
         # Ids are safe as keys: the equations keep every tensor alive during the walk.
-        needed = {id(source) for source in sources if source.requires_grad}
+        followed = {id(equation.output) for equation in self._equations} | self._watched.keys()
+        followed |= {id(v) for v, _ in self._versions.values() if v.requires_grad}
+        needed = {id(source) for source in sources} & followed
         for equation in self._equations:
             if not needed.isdisjoint([id(tensor) for tensor in equation.inputs]):
                 needed.add(id(equation.output))
+        if id(target) not in needed:
+            return {}
         cotangents = {id(target): Tensor(np.ones_like(target._array))}
         for equation in reversed(self._equations):
             g = cotangents.get(id(equation.output))

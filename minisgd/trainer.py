@@ -259,7 +259,7 @@ class Trainer:
         self._check_batch(data)
         validation = None
         if validation_data is not None:
-            size = validation_batch_size or batch_size
+            size = batch_size if validation_batch_size is None else validation_batch_size
             validation = self._validation(validation_data, size, validation_steps)
             _check_frequency(validation_freq)
 
@@ -270,7 +270,7 @@ class Trainer:
             for epoch in range(initial_epoch, epochs):
                 self.reset_metrics()
                 hooks.on_epoch_begin(epoch)
-                for step, batch in iterator.epoch():
+                for step, batch in iterator.epoch(epoch):
                     hooks.on_train_batch_begin(step)
                     logs = self.train_step(batch)
                     hooks.on_train_batch_end(step, logs)
@@ -295,7 +295,10 @@ class Trainer:
         Builds the model if it is not built yet, as the first batch would.
         """
         x, y, weight = data.first_sample()
-        self.compute_loss(x, y, self(x, training=False), weight)
+        y_pred = self(x, training=False)
+        self.compute_loss(x, y, y_pred, weight)
+        if self._loss is not None and data.y is not None:
+            self._loss.check_targets(data.y, y_pred.shape[-1])
 
     def _validation(self, data: Any, batch_size: int | None, steps: int | None) -> EpochIterator:
         """Validation data as batches in order, checked."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import sys
@@ -25,7 +26,8 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-def _cache_directory() -> str:
+@functools.cache
+def _cache_directory(users_choice: str) -> str:
     """Folder for compiled kernels: private to the user, one for each state of the sources.
 
     Numba notices an edit only in the file that holds the kernel itself, not in a helper that the
@@ -35,8 +37,8 @@ def _cache_directory() -> str:
     sources = hashlib.sha256(numba.__version__.encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         sources.update(path.read_bytes())
-    if numba_config.CACHE_DIR:
-        root = Path(numba_config.CACHE_DIR)
+    if users_choice:
+        root = Path(users_choice)
     elif sys.platform == "win32":
         root = Path(os.environ.get("LOCALAPPDATA", "~")).expanduser()
     else:
@@ -55,7 +57,7 @@ def kernel(function: F) -> F:
     users_choice = numba_config.CACHE_DIR
     try:
         # Numba reads this setting while it decorates; other users of Numba must not see ours.
-        numba_config.CACHE_DIR = _cache_directory()
+        numba_config.CACHE_DIR = _cache_directory(users_choice)
         return numba.njit(cache=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
     except (OSError, RuntimeError):
         return numba.njit(**_OPTIONS)(function)  # type: ignore[no-any-return]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minisgd_kernels._intrinsics import float_of
+from minisgd_kernels._intrinsics import float_of, flush_denormals, restore_denormals
 from minisgd_kernels._jit import Array, Scalar, helper, kernel
 from minisgd_kernels._math import libm_log, libm_sin_cos
 
@@ -70,6 +70,7 @@ def philox_uint32(key: Array, counter: Array, n: int) -> Array:
 @kernel
 def philox_uniform(key: Array, counter: Array, low: Scalar, high: Scalar, n: int) -> Array:
     """`n` float32 in ``[low, high)``: ``u * (high - low) + low``, two roundings."""
+    mode = flush_denormals()
     words = np.empty(4, np.uint32)
     out = np.empty(n, np.float32)
     span = high - low
@@ -77,12 +78,14 @@ def philox_uniform(key: Array, counter: Array, low: Scalar, high: Scalar, n: int
         if i % 4 == 0:
             _block(key, counter, np.uint64(i // 4), words)
         out[i] = _unit(words[i % 4]) * span + low
+    restore_denormals(mode)
     return out
 
 
 @kernel
 def philox_normal(key: Array, counter: Array, mean: Scalar, stddev: Scalar, n: int) -> Array:
     """`n` float32 normals: ``z * stddev + mean``, two roundings."""
+    mode = flush_denormals()
     words = np.empty(4, np.uint32)
     z = np.empty(4, np.float32)
     out = np.empty(n, np.float32)
@@ -92,6 +95,7 @@ def philox_normal(key: Array, counter: Array, mean: Scalar, stddev: Scalar, n: i
             z[0], z[1] = _box_muller(words[0], words[1])
             z[2], z[3] = _box_muller(words[2], words[3])
         out[i] = z[i % 4] * stddev + mean
+    restore_denormals(mode)
     return out
 
 
@@ -104,6 +108,7 @@ def philox_truncated_normal(
     Every group of four outputs has 256 blocks of the stream to itself and takes, in order, the
     values that it can use.
     """
+    mode = flush_denormals()
     words = np.empty(4, np.uint32)
     z = np.empty(4, np.float32)
     out = np.empty(n, np.float32)
@@ -119,6 +124,7 @@ def philox_truncated_normal(
                 if abs(value) < np.float32(2) and i < end:
                     out[i] = value * stddev + mean
                     i += 1
+    restore_denormals(mode)
     return out
 
 

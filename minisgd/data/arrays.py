@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from minisgd import random
-from minisgd.tensor import Array
+from minisgd.tensor import Array, Tensor
 
-Batch = tuple[Array, Array | None, Array | None]
+Batch = tuple[Tensor, Tensor | None, Tensor | None]
+Arrays = tuple[Array, Array | None, Array | None]
 
 
 def as_data_array(value: Any, argument: str) -> Array:
@@ -103,9 +104,7 @@ def weights_from_classes(y: Array, class_weight: Mapping[Any, float]) -> Array:
     return weights
 
 
-def split_for_validation(
-    arrays: tuple[Array, Array | None, Array | None], fraction: float
-) -> tuple[Batch, Batch]:
+def split_for_validation(arrays: Arrays, fraction: float) -> tuple[Arrays, Arrays]:
     """Training part and validation part: the last ``fraction`` of the samples, before shuffling.
 
     Raises
@@ -182,36 +181,35 @@ class ArrayData:
         self.batch_size = positive_int(batch_size, "batch_size", default)
         self.num_batches = math.ceil(self.num_samples / self.batch_size)
         self._shuffle, self._reshuffle = shuffle, reshuffle
-        self._epoch = 0
 
-    def order(self) -> Array | None:
-        """Order of the samples in the next epoch; None if it is their own."""
-        epoch = self._epoch if self._reshuffle else 0
-        self._epoch += 1
+    def order(self, epoch: int = 0) -> Array | None:
+        """Order of the samples in an epoch; None if it is their own."""
+        epoch = epoch if self._reshuffle else 0
         if self._shuffle == "batch":
             return random.batchwise_order(self.num_samples, self.batch_size, epoch)
         return random.epoch_order(self.num_samples, epoch) if self._shuffle else None
 
-    def batches(self) -> Iterator[Batch]:
-        """One epoch; the last batch is what is left over. Arrays are copies, ready for kernels."""
-        order = self.order()
+    def batches(self, epoch: int = 0) -> Iterator[Batch]:
+        """One epoch as tensors; the last batch is what is left over."""
+        order = self.order(epoch)
         for start in range(0, self.num_samples, self.batch_size):
             stop = min(start + self.batch_size, self.num_samples)
             rows: Any = slice(start, stop) if order is None else order[start:stop]
-            yield (
-                _take(self.x, rows),
-                None if self.y is None else _take(self.y, rows),
-                None if self.sample_weight is None else _take(self.sample_weight, rows),
-            )
+            yield self._batch(rows)
+
+    def _batch(self, rows: Any) -> Batch:
+        return (
+            _take(self.x, rows),
+            None if self.y is None else _take(self.y, rows),
+            None if self.sample_weight is None else _take(self.sample_weight, rows),
+        )
 
     def first_sample(self) -> Batch:
         """The first sample as a batch of one."""
-        arrays = (self.x, self.y, self.sample_weight)
-        x, y, weight = (None if a is None else _take(a, slice(0, 1)) for a in arrays)
-        return x, y, weight  # type: ignore[return-value]
+        return self._batch(slice(0, 1))
 
 
-def _take(array: Array, rows: Any) -> Array:
-    """Copy of some rows, as kernels take arrays; floats become float32."""
+def _take(array: Array, rows: Any) -> Tensor:
+    """Copy of some rows as a tensor; floats become float32."""
     dtype = np.dtype(np.float32) if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
-    return np.array(array[rows], dtype, order="C", copy=isinstance(rows, slice) or None)
+    return Tensor(np.array(array[rows], dtype, order="C", copy=isinstance(rows, slice) or None))

@@ -34,13 +34,13 @@ class EpochIterator:
         """Batches in a whole pass, which the progress bar counts to (Keras shows this number)."""
         return self.data.num_batches
 
-    def epoch(self) -> Iterator[tuple[int, Batch]]:
-        """The next epoch."""
+    def epoch(self, epoch: int = 0) -> Iterator[tuple[int, Batch]]:
+        """The next epoch, whose number is `epoch` (it counts only where epochs differ)."""
         if self.steps_per_epoch is None:
-            yield from enumerate(self.data.batches())
+            yield from enumerate(self.data.batches(epoch))
             return
         if self._batches is None:
-            self._batches, self._seen = self.data.batches(), 0
+            self._batches, self._seen = self.data.batches(epoch), 0
         for step in range(self.steps_per_epoch):
             if self._seen >= self.num_batches:
                 warnings.warn(
@@ -53,4 +53,4 @@ class EpochIterator:
             self._seen += 1
             yield step, next(self._batches)
         if self._seen >= self.num_batches:
-            self._batches, self._seen = self.data.batches(), 0
+            self._batches = None

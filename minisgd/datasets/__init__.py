@@ -4,6 +4,13 @@ Nothing here downloads, and nothing writes: not into the package, and never into
 The environment variable ``MINISGD_DATA`` names a folder in which data files are looked for.
 """
 
+from typing import Any
+
 from minisgd.datasets import fashion_mnist, mnist
+from minisgd.utils.unsupported import explain
 
 __all__ = ["fashion_mnist", "mnist"]
+
+
+def __getattr__(name: str) -> Any:
+    return explain(__name__, name)

@@ -86,12 +86,7 @@ class Layer:
     # --- what users call ---
     def __call__(self, inputs: Any, training: bool | None = None) -> Tensor:
         """Check, build if need be, and compute."""
-        if isinstance(inputs, Layer):
-            msg = (
-                f"layer '{self.name}' was called on layer '{inputs.name}': the functional API is "
-                "not part of minisgd; put the layers into Sequential([...])."
-            )
-            raise NotImplementedError(msg)
+        self._refuse_layer(inputs)
         x = ops.convert_to_tensor(inputs)
         if x.dtype != self._dtype:
             x = ops.cast(x, self._dtype)
@@ -101,6 +96,15 @@ class Layer:
         if self._takes_training:
             return self.call(x, training=bool(training))  # type: ignore[call-arg]
         return self.call(x)
+
+    def _refuse_layer(self, inputs: Any) -> None:
+        """Explain to a user of the functional API what to do."""
+        if isinstance(inputs, Layer):
+            msg = (
+                f"layer '{self.name}' was called on layer '{inputs.name}': the functional API is "
+                "not part of minisgd; put the layers into Sequential([...])."
+            )
+            raise NotImplementedError(msg)
 
     def _build(self, input_shape: Shape) -> None:
         """Check the shape, then `build`, once."""

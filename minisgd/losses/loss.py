@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import numpy as np
-
 from minisgd import ops
-from minisgd.tensor import Tensor
+from minisgd.tensor import Array, Tensor
 from minisgd.utils.lookup import look_up
 from minisgd.utils.naming import auto_name
 
@@ -50,6 +48,17 @@ class Loss:
         """One value per sample."""
         raise NotImplementedError(f"expected {type(self).__name__} to define call(y_true, y_pred)")
 
+    def check_targets(self, y_true: Array, outputs: int) -> None:
+        """Refuse labels that no batch could use, before training starts.
+
+        Parameters
+        ----------
+        y_true : numpy.ndarray, shape (N, ...)
+            All labels of a run.
+        outputs : int
+            Size of the model's output.
+        """
+
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
         """Loss of a batch, reduced.
 
@@ -70,6 +79,12 @@ class Loss:
             weights = ops.convert_to_tensor(sample_weight, values.dtype)
             if weights.ndim == values.ndim + 1 and weights.shape[-1] == 1:
                 weights = ops.reshape(weights, weights.shape[:-1])
+            if weights.shape not in ((), values.shape):
+                msg = (
+                    f"`sample_weight`: expected one weight a sample, shape {values.shape}, "
+                    f"received {weights.shape}"
+                )
+                raise ValueError(msg)
             values = ops.multiply(values, weights)
         if self.reduction in (None, "none") or values.ndim == 0:
             return values
@@ -80,7 +95,7 @@ class Loss:
         if self.reduction == "mean_with_sample_weight" and weights is not None:
             divisor = ops.sum(weights)
         if not float(divisor):  # 0 / 0 is 0 here, as in Keras
-            return Tensor(np.zeros((), values.dtype))
+            return ops.multiply(total, 0.0)
         return ops.divide(total, divisor)
 
     def get_config(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from minisgd import ops
 from minisgd.losses.loss import LossFunctionWrapper, register
-from minisgd.tensor import Tensor
+from minisgd.tensor import Array, Tensor
 
 
 def categorical_crossentropy(
@@ -130,6 +130,10 @@ class SparseCategoricalCrossentropy(LossFunctionWrapper):
             reduction=reduction,
             from_logits=from_logits,
         )
+
+    def check_targets(self, y_true: Array, outputs: int) -> None:
+        """Refuse class numbers outside of the model's classes."""
+        ops.check_labels(y_true, outputs)
 
 
 @register("mean_squared_error", "mse", "MSE")

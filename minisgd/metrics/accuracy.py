@@ -8,6 +8,7 @@ import numpy as np
 
 from minisgd.metrics.metric import Metric
 from minisgd.tensor import Array, Tensor
+from minisgd.utils.lookup import did_you_mean
 
 
 class _Share(Metric):
@@ -128,8 +129,9 @@ def check_identifier(identifier: Any) -> None:
         return
     known = ["accuracy", "acc", *_BY_NAME]
     if not isinstance(identifier, str) or identifier.lower() not in known:
+        hint = did_you_mean(identifier, known) if isinstance(identifier, str) else ""
         msg = (
-            f"Could not interpret metric identifier: {identifier!r}. Expected one of "
+            f"Could not interpret metric identifier: {identifier!r}.{hint} Expected one of "
             f"{', '.join(known)}, or a Metric."
         )
         raise ValueError(msg)

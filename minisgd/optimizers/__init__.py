@@ -22,6 +22,8 @@ def get(identifier: Any) -> SGD:
     if identifier is SGD or (isinstance(identifier, str) and identifier.lower() == "sgd"):
         return SGD()
     hint = did_you_mean(identifier, ["sgd"]) if isinstance(identifier, str) else ""
+    if identifier == "rmsprop":
+        hint = " (It is the default of Keras's `compile`: name an optimizer.)"
     msg = (
         f"Could not interpret optimizer identifier: {identifier!r}.{hint} Expected 'sgd' or an SGD "
         f"instance; {advice('optimizers', str(identifier))}."

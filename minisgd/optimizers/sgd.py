@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -266,7 +265,7 @@ def _checked_rate(rate: float) -> float:
     ValueError
         If it is negative or not finite.
     """
-    if not math.isfinite(rate) or rate < 0:
-        msg = f"`learning_rate`: expected a finite number >= 0, received {rate}"
+    if not 0 <= rate <= np.finfo(np.float32).max:  # also NaN
+        msg = f"`learning_rate`: expected a number >= 0 that float32 can hold, received {rate}"
         raise ValueError(msg)
     return rate

@@ -32,7 +32,9 @@ _SUFFIX = ".weights.h5"
 _OPTIMIZER = "optimizer"
 
 
-def save_weights(model: Sequential, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+def save_weights(
+    model: Sequential, filepath: str | os.PathLike[str], overwrite: bool = True
+) -> None:
     """Write the weights, and the optimizer's state if the model is compiled.
 
     The file appears under its name only when it is complete: an interrupted call leaves what was

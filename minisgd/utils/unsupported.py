@@ -6,6 +6,8 @@ import dis
 import sys
 from typing import NoReturn
 
+from minisgd.utils.lookup import did_you_mean
+
 PURPOSE = (
     "minisgd shows what happens inside `model.fit` with SGD: Sequential models of Dense, "
     "Activation, Flatten and Dropout layers"
@@ -39,7 +41,7 @@ def explain(module_name: str, name: str) -> NoReturn:
     Raises
     ------
     AttributeError
-        With advice if Keras has the name; ``hasattr`` then answers False, as it should.
+        With advice if Keras has the name, or the name nearest to it. ``hasattr`` answers False.
     ImportError
         The same text, if the attribute was asked for by ``from module import name``: of an
         AttributeError the import statement would keep nothing but "cannot import name".
@@ -48,11 +50,13 @@ def explain(module_name: str, name: str) -> NoReturn:
 
     module = module_name.partition(".")[2]
     text = f"module '{module_name}' has no attribute '{name}'"
-    if name not in KERAS_NAMES.get(module, ()):
-        raise AttributeError(text, name=name)
-    text = (
-        f"{text}: Keras has '{name}', minisgd has not. {PURPOSE}. Instead: {advice(module, name)}."
-    )
+    if name in KERAS_NAMES.get(module, ()):
+        text = (
+            f"{text}: Keras has '{name}', minisgd has not. {PURPOSE}. "
+            f"Instead: {advice(module, name)}."
+        )
+    elif not name.startswith("_"):
+        text = f"{text}.{did_you_mean(name, dir(sys.modules[module_name]))}"
     caller = sys._getframe(2)
     if caller.f_code.co_code[caller.f_lasti] == dis.opmap["IMPORT_FROM"]:
         raise ImportError(text, name=name)

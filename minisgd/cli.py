@@ -1,0 +1,423 @@
+"""The command ``minisgd``: train on MNIST, and say what this machine is.
+
+Wrong options end with one line and exit code 2, what can't be done with 1, Ctrl-C with 130.
+"""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from time import perf_counter
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+import numpy as np
+
+from minisgd import __version__, callbacks, datasets, layers, optimizers, runs, utils
+from minisgd.models import Sequential
+from minisgd.tensor import Array
+from minisgd.utils import machine
+from minisgd.utils.curve import can_draw_braille, draw_curve
+from minisgd.utils.progbar import write_line
+
+_INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
+_PIXELS, _CLASSES = 784, 10
+_CURVE_WIDTH = 72
+_DATASETS = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
+
+
+class _OneLineErrors(click.Group):
+    """A group whose errors are one line each, without the usage."""
+
+    def main(  # type: ignore[override]  # click's overloads say the same
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run the command; see `click.Command.main`."""
+        run = super().main
+        if not standalone_mode:
+            return run(args, prog_name, complete_var, standalone_mode=False, **extra)
+        try:
+            code = run(args, prog_name, complete_var, standalone_mode=False, **extra)
+        except click.ClickException as error:
+            context = getattr(error, "ctx", None)
+            command = context.command_path if context is not None else "minisgd"
+            message = " ".join(error.format_message().split())
+            hint = f" (see {command} --help)" if isinstance(error, click.UsageError) else ""
+            click.echo(f"{command}: {message}{hint}", err=True)
+            sys.exit(error.exit_code)
+        except click.Abort:
+            sys.exit(_INTERRUPTED)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+class _Rate(click.FloatRange):
+    """A number from 0 on that float32 can hold."""
+
+    name = "number"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Parse and check."""
+        rate = float(super().convert(value, param, ctx))
+        if not rate <= float(np.finfo(np.float32).max):
+            self.fail(f"{value} is not a finite float32 number.", param, ctx)
+        return rate
+
+
+@click.group(
+    cls=_OneLineErrors,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
+@click.version_option(__version__, prog_name="minisgd", message="%(prog)s %(version)s")
+@click.pass_context
+def main(context: click.Context) -> None:
+    """See what happens inside Keras's model.fit: train a small network with SGD."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@main.command()
+def info() -> None:
+    """Show versions, processor and the folder of compiled kernels."""
+    rows = [*machine.versions().items()]
+    rows += [(f"cpu {key.replace('_', ' ')}", value) for key, value in machine.cpu().items()]
+    rows += [("system", machine.system())]
+    rows += [("kernel cache", machine.kernel_cache())]
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        write_line(f"{name:<{width}}  {value}")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `minisgd train` was asked for; see its help."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    momentum: float
+    nesterov: bool
+    hidden: int
+    seed: int
+    data: str
+    verbose: int
+
+
+@main.command()
+@click.option("--epochs", type=click.IntRange(min=1), default=10, help="Passes over the images.")
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), default=32, help="Images in a training step."
+)
+@click.option("--learning-rate", type=_Rate(min=0), default=0.01, help="Step size of SGD.")
+@click.option("--momentum", type=click.FloatRange(0, 1), default=0.0, help="Momentum of SGD.")
+@click.option("--nesterov", is_flag=True, help="Nesterov's momentum (with --momentum).")
+@click.option(
+    "--hidden", type=click.IntRange(1, 2**16), default=128, help="Units in the hidden layer."
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    help="Repeat a run: the seed that it printed. Equal seeds give Keras's weights and order of "
+    "images.  [default: drawn anew]",
+    show_default=False,
+)
+@click.option(
+    "--data",
+    default="mnist",
+    metavar="mnist|fashion-mnist|FILE",
+    help="Images: a data set, or an .npz file laid out as Keras's mnist.npz.",
+)
+@click.option(
+    "--verbose",
+    type=click.IntRange(0, 2),
+    default=1,
+    help="While training: 0 nothing, 1 a progress bar, 2 a line an epoch.",
+)
+@click.option(
+    "--runs",
+    "parent",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("runs"),
+    help="Folder in which the run gets a folder of its own.",
+)
+@click.option("--no-save", is_flag=True, help="Save nothing.")
+def train(parent: Path, no_save: bool, **choices: Any) -> None:
+    """Train a network of two Dense layers on images of 28 x 28 pixels.
+
+    It ends with the accuracy on the test images, which training has not seen, and the weights,
+    history and options saved in runs/<date>.
+    """
+    if choices["nesterov"] and not choices["momentum"]:
+        raise click.UsageError("--nesterov has no effect without --momentum, e.g. --momentum 0.9")
+    if choices["seed"] is None:
+        choices["seed"] = secrets.randbelow(2**32)
+    options = Options(**choices)
+    folder = None
+    try:
+        data = _load(options.data)
+        # Before training: a folder that can't be made shows at once, not after all the work.
+        folder = None if no_save else _new_folder(parent)
+        _train(options, data, folder)
+    except KeyboardInterrupt:
+        write_line("\nInterrupted: nothing was saved.")
+        click.get_current_context().exit(_INTERRUPTED)
+    except MemoryError:
+        raise click.ClickException(
+            f"not enough memory for --hidden {options.hidden} --batch-size {options.batch_size}"
+        ) from None
+    finally:
+        if folder is not None:
+            runs.remove_if_empty(folder)
+
+
+@dataclass(frozen=True)
+class _Data:
+    """Images as rows of float32 in [0, 1], labels one-hot."""
+
+    name: str
+    x_train: Array
+    y_train: Array
+    x_test: Array
+    y_test: Array
+
+
+def _load(name: str) -> _Data:
+    """Read a data set by its name, or a file.
+
+    Raises
+    ------
+    click.ClickException
+        If it is missing or not usable; the message says how to obtain it.
+    """
+    try:
+        if name == "fashion-mnist":
+            split = datasets.fashion_mnist.load_data()
+        elif name == "mnist":
+            split = datasets.mnist.load_data()
+        else:
+            split = datasets.mnist.load_data(name)
+    except (OSError, ValueError) as error:
+        if name in _DATASETS:
+            raise click.ClickException(str(error)) from error
+        text = (
+            f"no file {name}: expected mnist, fashion-mnist or an .npz file"
+            if isinstance(error, FileNotFoundError)
+            else str(error)
+        )
+        raise click.BadParameter(text, param_hint="'--data'") from error
+    (x_train, y_train), (x_test, y_test) = split
+    return _Data(
+        _DATASETS.get(name, name),
+        _rows(x_train),
+        utils.to_categorical(y_train, _CLASSES),
+        _rows(x_test),
+        utils.to_categorical(y_test, _CLASSES),
+    )
+
+
+def _rows(images: Array) -> Array:
+    return images.reshape(-1, _PIXELS).astype("float32") / np.float32(255)
+
+
+def _new_folder(parent: Path) -> Path:
+    try:
+        return runs.create_folder(parent)
+    except OSError as error:
+        raise click.BadParameter(f"{error}; or use --no-save", param_hint="'--runs'") from error
+
+
+def _model(options: Options) -> Sequential:
+    """The network, compiled."""
+    model = Sequential(
+        [
+            layers.Dense(options.hidden, activation="relu", input_shape=(_PIXELS,)),
+            layers.Dense(_CLASSES, activation="softmax"),
+        ]
+    )
+    sgd = optimizers.SGD(options.learning_rate, options.momentum, options.nesterov)
+    model.compile(optimizer=sgd, loss="categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def _compile_kernels(options: Options, data: _Data) -> float:
+    """Run one step of a throw-away model, so that all kernels are there; returns the seconds."""
+    start = perf_counter()
+    if not machine.has_compiled_kernels():
+        write_line("Compiling the compute kernels: about 20 s, only this first time ...")
+    _model(options).fit(data.x_train[:1], data.y_train[:1], verbose=0)
+    utils.clear_session()  # the real model's layers shall be called dense and dense_1
+    return perf_counter() - start
+
+
+class _Progress(callbacks.Callback):
+    """Count steps, time epochs, and end training after the present step when asked to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = 0
+        self.seconds: list[float] = []
+        self.stop_requested = False
+        self._start = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Start the clock."""
+        self._start = perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Count the step."""
+        self.steps += 1
+        if self.stop_requested:
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Stop the clock."""
+        self.seconds.append(perf_counter() - self._start)
+
+    @contextmanager
+    def stopped_by_ctrl_c(self) -> Iterator[None]:
+        """Let Ctrl-C end training between two steps, where all weights belong together.
+
+        A second one, or one before the first step, raises KeyboardInterrupt as usual.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield  # signals are the main thread's
+            return
+
+        def on_interrupt(number: int, frame: FrameType | None) -> None:
+            if self.stop_requested or not self.steps:
+                raise KeyboardInterrupt
+            self.stop_requested = True
+
+        previous = signal.signal(signal.SIGINT, on_interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, previous)
+
+
+def _train(options: Options, data: _Data, folder: Path | None) -> None:
+    """Train, evaluate, save, and say so."""
+    started = datetime.now().astimezone()
+    compile_seconds = _compile_kernels(options, data)
+    utils.set_random_seed(options.seed)
+    model = _model(options)
+    for line in _heading(options, data):
+        write_line(line)
+    progress = _Progress()
+    with progress.stopped_by_ctrl_c():
+        history = model.fit(
+            data.x_train,
+            data.y_train,
+            epochs=options.epochs,
+            batch_size=options.batch_size,
+            verbose=options.verbose,
+            callbacks=[progress],
+        ).history
+
+    images, per_epoch = len(data.x_train), -(-len(data.x_train) // options.batch_size)
+    whole, rest = divmod(progress.steps, per_epoch)
+    interrupted = whole < options.epochs
+    seen = whole * images + rest * options.batch_size
+    seconds = sum(progress.seconds)
+    results: dict[str, Any] = {
+        "interrupted": interrupted,
+        "epochs_completed": whole,
+        "steps": progress.steps,
+        "seconds": round(seconds, 3),
+        "images_per_second": round(seen / seconds),
+        "compile_seconds": round(compile_seconds, 3),
+    }
+    if not interrupted:
+        loss, accuracy = model.evaluate(data.x_test, data.y_test, verbose=0)
+        results |= {"test_accuracy": accuracy, "test_loss": loss}
+        write_line(
+            f"\nTest accuracy  {100 * accuracy:.2f} % of {len(data.x_test):,} images, "
+            f"loss {loss:.4f}"
+        )
+    else:
+        write_line(f"\nInterrupted in epoch {whole + 1} of {options.epochs}.")
+    write_line(
+        f"Time           {seconds:.1f} s, {results['images_per_second']:,} images per second"
+    )
+    write_line("")
+    _show_curve(history["loss"])
+    if folder is None:
+        write_line("Not saved (--no-save).")
+    else:
+        _save(folder, model, options, data, started, history, progress.seconds, results)
+    if interrupted:
+        click.get_current_context().exit(_INTERRUPTED)
+
+
+def _heading(options: Options, data: _Data) -> list[str]:
+    """What is about to be done, in two lines."""
+    sgd = f"SGD with learning rate {options.learning_rate:g}"
+    if options.momentum:
+        kind = "Nesterov momentum" if options.nesterov else "momentum"
+        sgd += f" and {kind} {options.momentum:g}"
+    epochs = "1 epoch" if options.epochs == 1 else f"{options.epochs} epochs"
+    return [
+        f"{data.name}: {len(data.x_train):,} images, {_PIXELS}-{options.hidden}-{_CLASSES} "
+        f"network, {epochs} in batches of {options.batch_size}",
+        f"{sgd}, seed {options.seed}",
+    ]
+
+
+def _show_curve(losses: Sequence[float]) -> None:
+    """Draw the loss over the epochs, as wide as the terminal allows."""
+    from rich import get_console
+
+    width = min(get_console().width - 1, _CURVE_WIDTH)
+    braille = can_draw_braille()
+    write_line(draw_curve(losses, "Training loss", "epoch", width, braille=braille))
+    write_line("")
+    if not np.isfinite(losses).all():
+        write_line("The loss is no longer a number: training diverged; lower --learning-rate.")
+
+
+def _save(
+    folder: Path,
+    model: Sequential,
+    options: Options,
+    data: _Data,
+    started: datetime,
+    history: dict[str, list[Any]],
+    seconds: Sequence[float],
+    results: dict[str, Any],
+) -> None:
+    """Write the three files of a run."""
+    config = {
+        "started": started.isoformat(timespec="seconds"),
+        "options": asdict(options),
+        "data": {"train_images": len(data.x_train), "test_images": len(data.x_test)},
+        "results": results,
+        "versions": machine.versions(),
+        "cpu": machine.cpu(),
+        "system": machine.system(),
+    }
+    try:
+        model.save_weights(folder / runs.WEIGHTS)
+        runs.write_history(folder, history, seconds)
+        runs.write_config(folder, config)
+    except OSError as error:
+        _fail(f"the run could not be saved: {error}")
+    write_line(f"Saved in {folder}: {runs.WEIGHTS}, {runs.HISTORY}, {runs.CONFIG}")
+
+
+def _fail(message: str) -> NoReturn:
+    raise click.ClickException(message)

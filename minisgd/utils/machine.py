@@ -1,0 +1,77 @@
+"""What a run depends on outside of the program: versions, processor, folder of compiled kernels."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_PACKAGES = ("numpy", "numba", "llvmlite", "h5py", "rich", "click")
+# Widest first: the vector instructions that matter for the compute kernels.
+_VECTOR_FEATURES = ("avx512f", "avx2", "fma", "avx", "sse2", "sve", "neon")
+
+
+def versions() -> dict[str, str]:
+    """Versions of minisgd, Python and the packages that minisgd uses."""
+    import minisgd
+
+    found = {"minisgd": minisgd.__version__, "python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def cpu() -> dict[str, str]:
+    """The processor: its name, LLVM's name for its kind, and its vector instructions."""
+    # Numba compiles for the processor that LLVM finds: this is what it was asked for.
+    from llvmlite import binding
+
+    try:
+        features = binding.get_host_cpu_features()
+    except RuntimeError:  # LLVM can't tell on every processor
+        features = {}
+    vectors = [name for name in _VECTOR_FEATURES if features.get(name)]
+    return {
+        "name": _cpu_name(),
+        "kind": binding.get_host_cpu_name(),
+        "instruction_set": " ".join(vectors) or "unknown",
+        "architecture": platform.machine(),
+    }
+
+
+def system() -> str:
+    """The operating system."""
+    return platform.platform()
+
+
+def kernel_cache() -> str:
+    """Folder in which Numba keeps the compiled kernels, or why there is none."""
+    from minisgd_kernels import dense
+
+    stats = getattr(dense, "stats", None)
+    if stats is None:
+        return "none: kernels are not compiled (NUMBA_DISABLE_JIT is set)"
+    if stats.cache_path is None:
+        return "none: no folder can be written, every process compiles anew"
+    return str(stats.cache_path)
+
+
+def has_compiled_kernels() -> bool:
+    """Whether the cache holds compiled kernels already."""
+    folder = Path(kernel_cache())
+    return folder.is_dir() and next(folder.glob("*.nbi"), None) is not None
+
+
+def _cpu_name() -> str:
+    """Name of the processor as its maker calls it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                return value.strip()
+    except OSError:
+        pass  # not Linux
+    return platform.processor() or platform.machine() or "unknown"
