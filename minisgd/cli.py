@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from time import perf_counter
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 import numpy as np
@@ -37,7 +37,7 @@ _DATASETS = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
 class _OneLineErrors(click.Group):
     """A group whose errors are one line each, without the usage."""
 
-    def main(  # type: ignore[override]  # click's overloads say the same
+    def main(
         self,
         args: Sequence[str] | None = None,
         prog_name: str | None = None,
@@ -319,6 +319,7 @@ def _train(options: Options, data: _Data, folder: Path | None) -> None:
     for line in _heading(options, data):
         write_line(line)
     progress = _Progress()
+    # Evaluation and saving included: a Ctrl-C just then must not lose the run.
     with progress.stopped_by_ctrl_c():
         history = model.fit(
             data.x_train,
@@ -328,40 +329,51 @@ def _train(options: Options, data: _Data, folder: Path | None) -> None:
             verbose=options.verbose,
             callbacks=[progress],
         ).history
+        results = _results(model, options, data, progress)
+        results["compile_seconds"] = round(compile_seconds, 3)
+        for line in _report(results, options, data):
+            write_line(line)
+        _show_curve(history["loss"])
+        if folder is None:
+            write_line("Not saved (--no-save).")
+        else:
+            _save(folder, model, options, data, started, history, progress.seconds, results)
+    if results["interrupted"]:
+        click.get_current_context().exit(_INTERRUPTED)
 
-    images, per_epoch = len(data.x_train), -(-len(data.x_train) // options.batch_size)
-    whole, rest = divmod(progress.steps, per_epoch)
-    interrupted = whole < options.epochs
-    seen = whole * images + rest * options.batch_size
+
+def _results(
+    model: Sequential, options: Options, data: _Data, progress: _Progress
+) -> dict[str, Any]:
+    """What came out; the test accuracy only of a run that was not interrupted."""
+    images = len(data.x_train)
+    whole, rest = divmod(progress.steps, -(-images // options.batch_size))
     seconds = sum(progress.seconds)
     results: dict[str, Any] = {
-        "interrupted": interrupted,
+        "interrupted": whole < options.epochs,
         "epochs_completed": whole,
         "steps": progress.steps,
         "seconds": round(seconds, 3),
-        "images_per_second": round(seen / seconds),
-        "compile_seconds": round(compile_seconds, 3),
+        "images_per_second": round((whole * images + rest * options.batch_size) / seconds),
     }
-    if not interrupted:
+    if not results["interrupted"]:
         loss, accuracy = model.evaluate(data.x_test, data.y_test, verbose=0)
         results |= {"test_accuracy": accuracy, "test_loss": loss}
-        write_line(
-            f"\nTest accuracy  {100 * accuracy:.2f} % of {len(data.x_test):,} images, "
-            f"loss {loss:.4f}"
+    return results
+
+
+def _report(results: dict[str, Any], options: Options, data: _Data) -> list[str]:
+    """The results in words."""
+    if results["interrupted"]:
+        epoch = results["epochs_completed"] + 1
+        first = f"Interrupted in epoch {epoch} of {options.epochs}, step {results['steps']:,}"
+    else:
+        first = (
+            f"Test accuracy  {100 * results['test_accuracy']:.2f} % of {len(data.x_test):,} "
+            f"images, loss {results['test_loss']:.4f}"
         )
-    else:
-        write_line(f"\nInterrupted in epoch {whole + 1} of {options.epochs}.")
-    write_line(
-        f"Time           {seconds:.1f} s, {results['images_per_second']:,} images per second"
-    )
-    write_line("")
-    _show_curve(history["loss"])
-    if folder is None:
-        write_line("Not saved (--no-save).")
-    else:
-        _save(folder, model, options, data, started, history, progress.seconds, results)
-    if interrupted:
-        click.get_current_context().exit(_INTERRUPTED)
+    speed = f"{results['images_per_second']:,} images per second"
+    return ["", first, f"Time           {results['seconds']:.1f} s, {speed}", ""]
 
 
 def _heading(options: Options, data: _Data) -> list[str]:
@@ -415,9 +427,5 @@ def _save(
         runs.write_history(folder, history, seconds)
         runs.write_config(folder, config)
     except OSError as error:
-        _fail(f"the run could not be saved: {error}")
+        raise click.ClickException(f"the run could not be saved: {error}") from error
     write_line(f"Saved in {folder}: {runs.WEIGHTS}, {runs.HISTORY}, {runs.CONFIG}")
-
-
-def _fail(message: str) -> NoReturn:
-    raise click.ClickException(message)

@@ -6,6 +6,7 @@ from typing import Any
 
 from minisgd import ops
 from minisgd.losses.loss import LossFunctionWrapper, register
+from minisgd.ops.classification import check_labels
 from minisgd.tensor import Array, Tensor
 
 
@@ -133,7 +134,7 @@ class SparseCategoricalCrossentropy(LossFunctionWrapper):
 
     def check_targets(self, y_true: Array, outputs: int) -> None:
         """Refuse class numbers outside of the model's classes."""
-        ops.check_labels(y_true, outputs)
+        check_labels(y_true, outputs)
 
 
 @register("mean_squared_error", "mse", "MSE")

@@ -1,0 +1,100 @@
+"""Matrix products; a dense layer's is one of them, with its bias."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import minisgd_kernels as kernels
+from minisgd.ops.convert import as_float, common_dtype, convert_to_tensor
+from minisgd.ops.reduce import SUM_ROWS
+from minisgd.primitive import Primitive, bind, defop
+from minisgd.tensor import Tensor
+
+# Longest block of K in a matrix product: oneDNN's on an AVX-512 processor, the reference setup.
+K_BLOCK = 384
+
+
+# Each product's VJP rules are again two of the three, so the family is closed.
+_matmul: Primitive = defop(
+    "matmul",
+    lambda a, b, k: kernels.matmul(a, b, k),
+    lambda g, out, a, b, k: bind(_matmul_nt, g, b, params=(k,)),
+    lambda g, out, a, b, k: bind(_matmul_tn, a, g, params=(k,)),
+    params=1,
+)
+
+
+_matmul_tn: Primitive = defop(  # a.T @ b
+    "matmul_tn",
+    lambda a, b, k: kernels.matmul_tn(a, b, k),
+    lambda g, out, a, b, k: bind(_matmul_nt, b, g, params=(k,)),
+    lambda g, out, a, b, k: bind(_matmul, a, g, params=(k,)),
+    params=1,
+)
+
+
+_matmul_nt: Primitive = defop(  # a @ b.T
+    "matmul_nt",
+    lambda a, b, k: kernels.matmul_nt(a, b, k),
+    lambda g, out, a, b, k: bind(_matmul, g, b, params=(k,)),
+    lambda g, out, a, b, k: bind(_matmul_tn, g, a, params=(k,)),
+    params=1,
+)
+
+
+_dense: Primitive = defop(  # x @ kernel + bias
+    "dense",
+    lambda x, kernel, bias, k: kernels.dense(x, kernel, bias, k),
+    lambda g, out, x, kernel, bias, k: bind(_matmul_nt, g, kernel, params=(k,)),
+    lambda g, out, x, kernel, bias, k: bind(_matmul_tn, x, g, params=(k,)),
+    lambda g, out, x, kernel, bias, k: bind(SUM_ROWS, g),
+    params=1,
+)
+
+
+def _matrices(x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
+    """Two operands of one float dtype."""
+    a, b = as_float(x1), as_float(x2)
+    dtype = common_dtype(a.dtype, b.dtype)
+    return convert_to_tensor(a, dtype), convert_to_tensor(b, dtype)
+
+
+def matmul(x1: Any, x2: Any) -> Tensor:
+    """Matrix product of two matrices, (M, K) and (K, N).
+
+    Raises
+    ------
+    ValueError
+        If the shapes don't fit.
+    """
+    a, b = _matrices(x1, x2)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
+        msg = f"matmul: expected shapes (M, K) and (K, N), received {a.shape} and {b.shape}"
+        raise ValueError(msg)
+    return bind(_matmul, a, b, params=(K_BLOCK,))
+
+
+def dense(x: Any, kernel: Any, bias: Any) -> Tensor:
+    """``x @ kernel + bias``: what a dense layer computes before its activation.
+
+    Parameters
+    ----------
+    x : Tensor, shape (N, D_in), float
+    kernel : Tensor, shape (D_in, units), same dtype
+    bias : Tensor, shape (units,), same dtype
+
+    Returns
+    -------
+    Tensor, shape (N, units)
+    """
+    x, kernel = _matrices(x, kernel)
+    bias = convert_to_tensor(bias, x.dtype)
+    if x.ndim != 2 or kernel.ndim != 2 or x.shape[1] != kernel.shape[0]:
+        msg = (
+            f"dense: expected x (N, D_in), kernel (D_in, units), received {x.shape}, {kernel.shape}"
+        )
+        raise ValueError(msg)
+    if bias.shape != (kernel.shape[1],):
+        msg = f"dense: expected a bias of shape ({kernel.shape[1]},), received {bias.shape}"
+        raise ValueError(msg)
+    return bind(_dense, x, kernel, bias, params=(K_BLOCK,))

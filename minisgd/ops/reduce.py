@@ -1,0 +1,103 @@
+"""Summing and broadcasting: each is the other's VJP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+import minisgd_kernels as kernels
+from minisgd.ops.convert import cast, convert_to_tensor
+from minisgd.ops.shape import reshape, transpose
+from minisgd.primitive import Primitive, bind, defop
+from minisgd.tensor import Tensor
+
+_broadcast_to: Primitive = defop(
+    "broadcast_to",
+    lambda x, shape: np.broadcast_to(x, shape).copy(),
+    lambda g, out, x, shape: sum_to(g, x.shape),
+    params=1,
+)
+
+
+_sum_all: Primitive = defop(
+    "sum_all",
+    lambda x: kernels.sum_all(x),
+    lambda g, out, x: bind(_broadcast_to, g, params=(x.shape,)),
+)
+
+
+_sum_last: Primitive = defop(
+    "sum_last",
+    lambda x: kernels.sum_last(x),
+    lambda g, out, x: broadcast_to(reshape(g, (x.shape[0], 1)), x.shape),
+)
+
+
+_sum_first: Primitive = defop(
+    "sum_first", lambda x: kernels.sum_first(x), lambda g, out, x: broadcast_to(g, x.shape)
+)
+
+
+# The gradient of a bias: TensorFlow sums it in another order than other first axes.
+SUM_ROWS: Primitive = defop(
+    "sum_rows", lambda x: kernels.sum_rows(x), lambda g, out, x: broadcast_to(g, x.shape)
+)
+
+
+def broadcast_to(x: Any, shape: Sequence[int]) -> Tensor:
+    """Repeat along axes of length 1 (NumPy's rule)."""
+    return bind(_broadcast_to, convert_to_tensor(x), params=(tuple(shape),))
+
+
+def sum(  # noqa: A001  # the name is Keras's
+    x: Any, axis: int | Sequence[int] | None = None, keepdims: bool = False
+) -> Tensor:
+    """Sum over all axes, or over some.
+
+    In float32 with the rounding of Eigen's reductions (``kernels/README.md``).
+    """
+    x = convert_to_tensor(x)
+    if x.dtype.kind != "f":
+        x = cast(x, np.int64 if x.dtype.kind in "iub" else np.float32)
+    axes = _axes(axis, x.ndim)
+    kept = [a for a in range(x.ndim) if a not in axes]
+    if not kept:
+        total = bind(_sum_all, x)
+    elif axes == [0] and x.ndim == 2:
+        total = bind(_sum_first, x)
+    elif not axes:
+        total = reshape(x, x.shape)
+    else:
+        if kept != list(range(len(kept))):
+            x, kept = transpose(x, kept + axes), list(range(len(kept)))
+        shape = [x.shape[a] for a in kept]
+        rows = reshape(x, (int(np.prod(shape)), -1 if x.size else 0))
+        total = reshape(bind(_sum_last, rows), shape)
+    if keepdims:
+        full = convert_to_tensor(x).ndim
+        lengths = iter(total.shape)
+        total = reshape(total, [1 if a in axes else next(lengths) for a in range(full)])
+    return total
+
+
+def _axes(axis: int | Sequence[int] | None, ndim: int) -> list[int]:
+    """Axes as an ascending list of non-negative numbers."""
+    if axis is None:
+        return list(range(ndim))
+    chosen = [axis] if isinstance(axis, int) else list(axis)
+    for a in chosen:
+        if not -ndim <= a < ndim:
+            msg = f"`axis`: expected a number from {-ndim} to {ndim - 1}, received {a}"
+            raise ValueError(msg)
+    return sorted({a % ndim for a in chosen})
+
+
+def sum_to(g: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Undo a broadcast: sum over the axes along which `shape` was repeated."""
+    if g.shape == shape:
+        return g
+    lead = g.ndim - len(shape)
+    repeated = [i for i, n in enumerate(shape) if n == 1 and g.shape[lead + i] != 1]
+    return reshape(sum(g, list(range(lead)) + [lead + i for i in repeated]), shape)
