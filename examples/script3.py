@@ -20,6 +20,7 @@ y_test = keras.utils.to_categorical(y_test, 10)
 
 
 def scheduler(epoch, lr):
+    """Keep the rate for five epochs, then lower it by a tenth or so in each."""
     if epoch < 5:
         return lr
     return lr * tf.math.exp(-0.1)

@@ -63,8 +63,8 @@ class _OneLineErrors(click.Group):
         sys.exit(code if isinstance(code, int) else 0)
 
 
-class _Rate(click.FloatRange):
-    """A number from 0 on that float32 can hold."""
+class _Number(click.FloatRange):
+    """A number in a range that float32 can hold; click lets NaN pass."""
 
     name = "number"
 
@@ -72,10 +72,10 @@ class _Rate(click.FloatRange):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """Parse and check."""
-        rate = float(super().convert(value, param, ctx))
-        if not rate <= float(np.finfo(np.float32).max):
+        number = float(super().convert(value, param, ctx))
+        if not abs(number) <= float(np.finfo(np.float32).max):
             self.fail(f"{value} is not a finite float32 number.", param, ctx)
-        return rate
+        return number
 
 
 @click.group(
@@ -119,19 +119,32 @@ class Options:
 
 
 @main.command()
-@click.option("--epochs", type=click.IntRange(min=1), default=10, help="Passes over the images.")
 @click.option(
-    "--batch-size", type=click.IntRange(min=1), default=32, help="Images in a training step."
+    "--epochs", type=click.IntRange(min=1), default=10, metavar="N", help="Passes over the images."
 )
-@click.option("--learning-rate", type=_Rate(min=0), default=0.01, help="Step size of SGD.")
-@click.option("--momentum", type=click.FloatRange(0, 1), default=0.0, help="Momentum of SGD.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=32,
+    metavar="N",
+    help="Images in a training step.",
+)
+@click.option(
+    "--learning-rate", type=_Number(min=0), default=0.01, metavar="X", help="Step size of SGD."
+)
+@click.option("--momentum", type=_Number(0, 1), default=0.0, metavar="X", help="Momentum of SGD.")
 @click.option("--nesterov", is_flag=True, help="Nesterov's momentum (with --momentum).")
 @click.option(
-    "--hidden", type=click.IntRange(1, 2**16), default=128, help="Units in the hidden layer."
+    "--hidden",
+    type=click.IntRange(1, 2**16),
+    default=128,
+    metavar="N",
+    help="Units in the hidden layer.",
 )
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**32 - 1),
+    metavar="N",
     help="Repeat a run: the seed that it printed. Equal seeds give Keras's weights and order of "
     "images.  [default: drawn anew]",
     show_default=False,
@@ -145,6 +158,7 @@ class Options:
 @click.option(
     "--verbose",
     type=click.IntRange(0, 2),
+    metavar="0|1|2",
     default=1,
     help="While training: 0 nothing, 1 a progress bar, 2 a line an epoch.",
 )

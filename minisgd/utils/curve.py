@@ -52,10 +52,10 @@ def draw_curve(
     loss
     4.00 | **
          |   ****
-         |       ****
-    1.00 |           **********
-         +---------------------
-           1      epoch       4
+         |       *****
+    1.00 |           ***********
+         +----------------------
+           1       epoch       4
     """
     finite = [v for v in values if math.isfinite(v)]
     if not finite:

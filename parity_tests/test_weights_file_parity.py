@@ -1,0 +1,112 @@
+"""Weights files go from minisgd to Keras and back, optimizer state included."""
+
+import importlib
+
+import numpy as np
+import pytest
+
+import minisgd
+
+rng = np.random.default_rng(0)
+X = rng.random((8, 4), dtype=np.float32)
+Y = np.eye(3, dtype=np.float32)[rng.integers(0, 3, 8)]
+
+
+@pytest.fixture(scope="module")
+def keras():
+    return importlib.import_module("keras")
+
+
+def trained(ns, momentum=0.9, fit=True):
+    model = ns.Sequential(
+        [
+            ns.layers.Input((2, 2)),
+            ns.layers.Flatten(),
+            ns.layers.Dense(5, name="first"),
+            ns.layers.Dropout(0.5),
+            ns.layers.Activation("relu"),
+            ns.layers.Dense(4, use_bias=False),
+            ns.layers.Dense(3),
+        ]
+    )
+    model.compile(ns.optimizers.SGD(0.125, momentum=momentum), "mse", metrics=["accuracy"])
+    if fit:
+        model.fit(X.reshape(-1, 2, 2), Y, epochs=2, batch_size=4, verbose=0)
+    return model
+
+
+def state(model):
+    variables = [*model.weights, *model.optimizer.variables]
+    return [np.asarray(v.numpy() if hasattr(v, "numpy") else v) for v in variables]
+
+
+def assert_same(model, other):
+    for ours, theirs in zip(state(model), state(other), strict=True):
+        assert ours.dtype == theirs.dtype
+        assert ours.tobytes() == theirs.tobytes()
+
+
+def members(path):
+    """Everything in a file but the values and the names that are counted per process."""
+    h5py = importlib.import_module("h5py")
+    found = {}
+    with h5py.File(path) as file:
+
+        def visit(name, member):
+            if isinstance(member, h5py.Dataset):
+                found[name] = (member.shape, member.dtype, member.chunks, dict(member.attrs))
+            else:
+                found[name] = {key: type(value) for key, value in member.attrs.items()}
+
+        file.visititems(visit)
+        found[""] = dict(file.attrs)
+    return found
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("direction", ["to keras", "from keras"])
+def test_files_go_both_ways(keras, tmp_path, momentum, direction):
+    source, target = (minisgd, keras) if direction == "to keras" else (keras, minisgd)
+    path = str(tmp_path / "m.weights.h5")
+    model, other = trained(source, momentum), trained(target, momentum)
+    model.save_weights(path)
+    other.load_weights(path)
+    assert_same(model, other)
+
+
+@pytest.mark.parametrize("fit", [False, True])
+def test_the_layout_is_the_same(keras, tmp_path, fit):
+    for name, ns in (("a", minisgd), ("b", keras)):
+        trained(ns, fit=fit).save_weights(str(tmp_path / f"{name}.weights.h5"))
+    assert members(tmp_path / "a.weights.h5") == members(tmp_path / "b.weights.h5")
+
+
+def test_an_optimizer_without_velocities_is_skipped_alike(keras, tmp_path):
+    path = str(tmp_path / "m.weights.h5")
+    trained(keras).save_weights(path)
+    for ns in (minisgd, keras):
+        model = trained(ns, fit=False)
+        with pytest.warns(UserWarning, match="has 2 variables whereas the saved optimizer has 7"):
+            model.load_weights(path)
+        # The way out that minisgd's warning names works in both.
+        model.optimizer.build(model.trainable_variables)
+        model.load_weights(path)
+        assert int(np.asarray(model.optimizer.iterations)) == 4
+
+
+def test_errors_have_the_same_key_phrases(keras, tmp_path):
+    path = str(tmp_path / "m.weights.h5")
+    trained(keras).save_weights(path)
+    for ns in (minisgd, keras):
+        other = ns.Sequential([ns.layers.Input((4,)), ns.layers.Dense(6)])
+        with pytest.raises(ValueError, match="A total of 1 objects could not be loaded"):
+            other.load_weights(path)
+        with pytest.raises(ValueError, match=r"The filename must end in `\.weights\.h5`"):
+            other.save_weights(str(tmp_path / "m.h5"))
+        with pytest.raises(FileNotFoundError):
+            other.save_weights(str(tmp_path / "none" / "m.weights.h5"))
+        with pytest.raises(FileNotFoundError):
+            other.load_weights(str(tmp_path / "none.weights.h5"))
+        unbuilt = ns.Sequential([ns.layers.Dense(6)])
+        with pytest.raises(ValueError, match="has not yet been built"):
+            unbuilt.save_weights(path)
