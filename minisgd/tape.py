@@ -7,6 +7,7 @@ turn comes (Linnainmaa 1970; Griewank and Walther, "Evaluating Derivatives", 200
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, overload
@@ -104,10 +105,14 @@ class GradientTape:
                 self._flagged.append(t)
 
     @overload
-    def gradient(self, target: Tensor, sources: Tensor) -> Tensor | None: ...
+    def gradient(
+        self, target: Tensor, sources: Tensor, unconnected_gradients: str = "none"
+    ) -> Tensor | None: ...
     @overload
-    def gradient(self, target: Tensor, sources: Sequence[Tensor]) -> list[Tensor | None]: ...
-    def gradient(self, target: Tensor, sources: Any) -> Any:
+    def gradient(
+        self, target: Tensor, sources: Sequence[Tensor], unconnected_gradients: str = "none"
+    ) -> list[Tensor | None]: ...
+    def gradient(self, target: Tensor, sources: Any, unconnected_gradients: str = "none") -> Any:
         """Gradient of ``sum(target)`` with respect to each source.
 
         Parameters
@@ -115,19 +120,29 @@ class GradientTape:
         target : Tensor
             Usually the loss, shape ().
         sources : Tensor or sequence of Tensor
-            Variables or watched tensors.
+            Variables, watched tensors, or anything computed from them.
+        unconnected_gradients : {"none", "zero"}
+            What to return for a source on which `target` does not depend.
 
         Returns
         -------
         Tensor or None, or a list of them, as `sources`
-            Each has its source's shape; None where `target` does not depend on the source.
+            Each has its source's shape.
 
         Raises
         ------
+        ValueError
+            If `unconnected_gradients` is something else.
         RuntimeError
             If the tape was asked before and is not persistent, or if a recorded variable was
             changed since: the recorded values are gone, and the gradient would be wrong.
         """
+        if unconnected_gradients not in ("none", "zero"):
+            msg = (
+                "Unknown value for unconnected_gradients: expected 'none' or 'zero', received "
+                f"{unconnected_gradients!r}"
+            )
+            raise ValueError(msg)
         if self._used and not self.persistent:
             raise RuntimeError(
                 "A non-persistent GradientTape can only be used to compute one set of gradients: "
@@ -144,6 +159,9 @@ class GradientTape:
         wanted = [sources] if isinstance(sources, Tensor) else list(sources)
         cotangents = self._walk_back(target, wanted)
         gradients = [cotangents.get(id(source)) for source in wanted]
+        if unconnected_gradients == "zero":
+            pairs = zip(wanted, gradients, strict=True)
+            gradients = [Tensor(np.zeros_like(s._array)) if g is None else g for s, g in pairs]
         if not self.persistent:
             self._equations.clear()
         return gradients[0] if isinstance(sources, Tensor) else gradients
@@ -175,3 +193,30 @@ class GradientTape:
 
     def __repr__(self) -> str:
         return f"<GradientTape with {len(self._equations)} equations>"
+
+    def __str__(self) -> str:
+        """Print the equations as a program, one line each.
+
+        Variables go by their paths, other inputs and what was computed by numbers.
+        """
+        names: dict[int, str] = {}
+        lines: list[str] = []
+        numbers = itertools.count()
+        for number, equation in enumerate(self._equations, start=1):
+            for tensor in equation.inputs:
+                if id(tensor) not in names:
+                    known = (
+                        tensor.path if isinstance(tensor, Variable) else f"input_{next(numbers)}"
+                    )
+                    names[id(tensor)] = known
+                    lines.append(f"{known}: {_type(tensor)}")
+            names[id(equation.output)] = f"t{number}"
+            arguments = [names[id(t)] for t in equation.inputs] + [str(p) for p in equation.params]
+            call = f"{equation.primitive.name}({', '.join(arguments)})"
+            lines.append(f"t{number}: {_type(equation.output)} = {call}")
+        return "\n".join(lines)
+
+
+def _type(tensor: Tensor) -> str:
+    """Dtype and shape: ``float32[32, 784]``."""
+    return f"{tensor.dtype}[{', '.join(str(n) for n in tensor.shape)}]"
