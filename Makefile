@@ -29,12 +29,13 @@ LINT := $(VENV)/.installed-lint
 ANY := $(firstword $(wildcard $(TEST) $(LINT)) $(PLAIN))
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint parity-full clean
+.PHONY: help train test lint parity-full parity-record clean
 
 help:
 	@echo "make train   train 784-128-10 on the bundled MNIST, with a live progress bar"
 	@echo "make test    install the test extras (TensorFlow included) and run the suite"
 	@echo "make parity-full   10 epochs, 3 scripts, 3 seeds beside Keras (15 minutes); records the figures"
+	@echo "make parity-record records anew what live Keras computes, for tests without TensorFlow"
 	@echo "make lint    ruff, ruff format and mypy --strict"
 	@echo "make clean   remove the environment, caches and build products (runs/ is kept)"
 
@@ -45,6 +46,9 @@ test: $(TEST)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 # Long: not part of `make test`, which checks the recorded figures' form and freshness instead.
+parity-record: $(TEST)
+	$(BIN)/python -m minisgd.parity.recordings
+
 parity-full: $(TEST)
 	$(BIN)/python -m minisgd.parity.full
 

@@ -408,9 +408,12 @@ def _show_curve(losses: Sequence[float]) -> None:
     """Draw the loss over the epochs, as wide as the terminal allows."""
     from rich import get_console
 
-    width = min(get_console().width - 1, _CURVE_WIDTH)
-    braille = can_draw_braille()
-    write_line(draw_curve(losses, "Training loss", "epoch", width, braille=braille))
+    if len(losses) == 1:
+        write_line(f"Training loss  {losses[0]:.4f} (more epochs make a curve)")
+    else:
+        width = min(get_console().width - 1, _CURVE_WIDTH)
+        braille = can_draw_braille()
+        write_line(draw_curve(losses, "Training loss", "epoch", width, braille=braille))
     write_line("")
     if not np.isfinite(losses).all():
         write_line("The loss is no longer a number: training diverged; lower --learning-rate.")

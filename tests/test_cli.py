@@ -133,6 +133,12 @@ def test_no_save_leaves_nothing_behind(run, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_one_epoch_makes_no_curve(run):
+    output = run("train", "--epochs", 1, "--no-save").output
+    assert re.search(r"^Training loss  \d\.\d{4} ", output, re.MULTILINE)
+    assert "+---" not in output
+
+
 def test_verbose_0_prints_no_epochs_and_2_a_line_each(run):
     assert "200/200" not in run("train", "--epochs", 2, "--no-save", "--verbose", 0).output
     lines = run("train", "--epochs", 2, "--no-save", "--verbose", 2).output.splitlines()

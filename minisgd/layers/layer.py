@@ -66,6 +66,7 @@ class Layer:
         self.built = False
         self._trainable = bool(trainable)
         self._weights: list[Variable] = []
+        self._made_trainable = 0  # these come first in `weights`, as in Keras
         self._takes_training = "training" in inspect.signature(self.call).parameters
 
     # --- what subclasses override ---
@@ -124,7 +125,11 @@ class Layer:
         values = initializers.get(initializer)(tuple(shape), dtype=dtype or self.dtype)
         variable = Variable(values, name, dtype or self.dtype, trainable and self._trainable)
         variable.path = f"{self.name}/{variable.name}"
-        self._weights.append(variable)
+        if trainable:
+            self._weights.insert(self._made_trainable, variable)
+            self._made_trainable += 1
+        else:
+            self._weights.append(variable)
         return variable
 
     @property
@@ -145,7 +150,7 @@ class Layer:
 
     @property
     def weights(self) -> list[Variable]:
-        """All weights, in the order in which they were made."""
+        """All weights: those made trainable first, each kind in the order of making."""
         return list(self._weights)
 
     @property

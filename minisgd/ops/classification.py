@@ -163,8 +163,8 @@ def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool 
             f"dimension: target.shape={labels.shape}, output.shape={output.shape}."
         )
         raise ValueError(msg)
-    numbers = Tensor(as_kernel_array(labels, np.int64))
     check_labels(labels, output.shape[1])
+    numbers = Tensor(as_kernel_array(labels, np.int64))
     if output.logits is not None or from_logits:
         logits = output if output.logits is None else output.logits
     else:  # Keras takes the logarithm and lets the softmax normalise

@@ -138,7 +138,8 @@ def load_weights(
     try:
         with h5py.File(path, "r") as file:
             found = _match(model, file)
-    except OSError as error:
+    # h5py reports damage inside of a file by any of the three.
+    except (OSError, RuntimeError, KeyError) as error:
         msg = f"`filepath`: expected a complete HDF5 file, {path} cannot be read: {error}"
         raise OSError(msg) from error
 
