@@ -1,0 +1,230 @@
+"""The suite is tested itself: each of these bugs, put into minisgd, is caught and named.
+
+A bug is a monkeypatch; the comparison is the suite's own (`lockstep.run`, `free_running.run`, the
+orders of samples), on few images; the first divergence must name the tensor and the step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minisgd
+import minisgd_kernels as kernels
+from minisgd.parity import free_running, lockstep
+from minisgd.parity.orders import observed_orders
+from minisgd.parity.report import Ledger
+from minisgd.parity.scripts import SCRIPTS, Data, Script, load_data
+from minisgd.parity.sides import keras_side, minisgd_side
+
+pytestmark = pytest.mark.step
+Patch = pytest.MonkeyPatch
+SEED = 42
+
+
+@dataclass(frozen=True)
+class WithDropout(Script):
+    """The network with Dropout between its layers."""
+
+    def build_model(self, ns: Any) -> Any:
+        model = ns.models.Sequential([ns.layers.Input((784,)), ns.layers.Dense(32, "relu")])
+        model.add(ns.layers.Dropout(0.25))
+        model.add(ns.layers.Dense(10, activation="softmax"))
+        return model
+
+
+def with_optimizer(**arguments: Any) -> Script:
+    """Script 2 with other arguments for SGD; a schedule is given as a function of the package."""
+
+    def make(ns: Any) -> Any:
+        made = {k: v(ns) if callable(v) else v for k, v in arguments.items()}
+        return ns.optimizers.SGD(**made)
+
+    return Script(2, "SGD with other arguments", make)
+
+
+def few_images(patch: Patch, n: int, blank: int = 0) -> None:
+    """Train on the first `n` images, of which `blank` are all zeros, and test on 64."""
+
+    def load(ns: Any) -> Data:
+        data = load_data(ns)
+        x = data.x_train[:n].copy()
+        x[:blank] = 0
+        return Data(x, data.y_train[:n], data.x_test[:64], data.y_test[:64])
+
+    patch.setattr(lockstep, "load_data", load)
+    patch.setattr(free_running, "load_data", load)
+
+
+def in_lockstep(script: Script, patch: Patch, n: int = 96, blank: int = 0) -> Ledger:
+    few_images(patch, n, blank)
+    return lockstep.run(script, SEED, bits=False)
+
+
+def running_free(script: Script, patch: Patch, epochs: int = 1) -> Ledger:
+    few_images(patch, 320)
+    return free_running.run(script, SEED, bits=False, epochs=epochs)
+
+
+def two_epochs_of_orders(patch: Patch) -> Ledger:
+    ledger = Ledger(bits=True)
+    ours, theirs = (
+        observed_orders(side, 50, SEED, epochs=2, batch_size=8)
+        for side in (minisgd_side(), keras_side())
+    )
+    for epoch, (mine, reference) in enumerate(zip(ours, theirs, strict=True)):
+        ledger.check(f"epoch {epoch}", "order of samples", mine, reference)
+    return ledger
+
+
+def fan_out(patch: Patch) -> Ledger:
+    """Gradient of ``sum(x * x + x)``: three shares of one tensor's gradient are added up."""
+    ledger = Ledger(bits=True)
+    values = np.linspace(-2, 2, 12, dtype=np.float32)
+    gradients = []
+    for side in (minisgd_side(), keras_side()):
+        x = side.tensor(values)
+        with side.tape() as tape:
+            tape.watch(x)
+            total = side.ns.ops.sum(x * x + x)
+        gradients.append(np.asarray(tape.gradient(total, x)))
+    ledger.check("op", "dx of x * x + x", *gradients)
+    return ledger
+
+
+# --- the bugs ---
+def slope_one_at_zero(patch: Patch) -> None:
+    patch.setattr(kernels, "relu_vjp", lambda g, out: np.where(out >= 0, g, np.float32(0)))
+
+
+def rate_outside_the_velocity(patch: Patch) -> None:
+    def update(w: Any, v: Any, g: Any, lr: Any, mu: Any) -> None:
+        v[:] = v * mu - g
+        w += lr * v
+
+    patch.setattr(kernels, "momentum_inplace", update)
+
+
+def nesterov_with_the_old_velocity(patch: Patch) -> None:
+    def update(w: Any, v: Any, g: Any, lr: Any, mu: Any) -> None:
+        w += v * mu - g * lr
+        v[:] = v * mu - g * lr
+
+    patch.setattr(kernels, "nesterov_inplace", update)
+
+
+def gradients_overwritten(patch: Patch) -> None:
+    add = minisgd.ops.add
+    patch.setattr(minisgd.tape.ops, "add", lambda a, b: b)
+    patch.setattr(minisgd.Tensor, "__add__", lambda a, b: add(a, b))
+
+
+def loss_from_probabilities(patch: Patch) -> None:
+    softmax = minisgd.ops.softmax
+
+    def forgetful(x: Any, axis: int = -1) -> Any:
+        p = softmax(x, axis)
+        p.logits = None
+        return p
+
+    patch.setattr(minisgd.ops, "softmax", forgetful)
+
+
+def division_by_the_full_batch(patch: Patch) -> None:
+    divide = minisgd.ops.divide
+    patch.setattr(minisgd.ops, "divide", lambda a, b: divide(a, 32 if isinstance(b, int) else b))
+
+
+def own_loss_in_the_logs(patch: Patch) -> None:
+    update = minisgd.metrics.Mean.update_state
+
+    def forget_first(self: Any, *args: Any, **kwargs: Any) -> None:
+        self.reset_state()
+        update(self, *args, **kwargs)
+
+    patch.setattr(minisgd.metrics.Mean, "update_state", forget_first)
+
+
+def labels_off_by_one(patch: Patch) -> None:
+    encode = minisgd.utils.to_categorical
+    patch.setattr(minisgd.utils, "to_categorical", lambda y, n: np.roll(encode(y, n), 1, axis=1))
+
+
+def second_epoch_reshuffled(patch: Patch) -> None:
+    order = minisgd.data.ArrayData.order
+
+    def reshuffled(self: Any, epoch: int = 0) -> Any:
+        self._reshuffle = True
+        return order(self, epoch)
+
+    patch.setattr(minisgd.data.ArrayData, "order", reshuffled)
+
+
+def dropout_scaled_at_inference(patch: Patch) -> None:
+    call = minisgd.layers.Dropout.call
+
+    def scaled(self: Any, inputs: Any, training: bool = False) -> Any:
+        return call(self, inputs, training=training) if training else inputs * (1 - self.rate)
+
+    patch.setattr(minisgd.layers.Dropout, "call", scaled)
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A mistake, where it must be found, and under which name."""
+
+    put_in: Callable[[Patch], None]
+    compare: Callable[[Patch], Ledger]
+    where: str
+    tensor: str
+
+
+NESTEROV = with_optimizer(learning_rate=0.01, momentum=0.9, nesterov=True)
+BUGS = [
+    Bug(slope_one_at_zero, lambda p: in_lockstep(SCRIPTS[1], p, blank=96), "step 0", "db1"),
+    Bug(rate_outside_the_velocity, lambda p: in_lockstep(SCRIPTS[2], p), "step 0", "new velocity"),
+    Bug(nesterov_with_the_old_velocity, lambda p: in_lockstep(NESTEROV, p), "step 0", "new W1"),
+    Bug(gradients_overwritten, fan_out, "op", "dx of x * x + x"),
+    Bug(loss_from_probabilities, lambda p: in_lockstep(SCRIPTS[1], p), "step 0", "dlogits"),
+    Bug(division_by_the_full_batch, lambda p: in_lockstep(SCRIPTS[1], p, n=50), "step 1", "loss"),
+    Bug(own_loss_in_the_logs, lambda p: running_free(SCRIPTS[1], p), "the run", "batch log loss"),
+    Bug(labels_off_by_one, lambda p: in_lockstep(SCRIPTS[1], p), "the start", "one-hot labels"),
+    Bug(second_epoch_reshuffled, two_epochs_of_orders, "epoch 1", "order of samples"),
+    Bug(
+        dropout_scaled_at_inference,
+        lambda p: running_free(WithDropout(1, "with Dropout", SCRIPTS[1].optimizer), p),
+        "the end",
+        "predictions",
+    ),
+]
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.put_in.__name__)
+def test_a_seeded_bug_is_caught_and_named(bug: Bug, monkeypatch: Patch) -> None:
+    bug.put_in(monkeypatch)
+    divergence = bug.compare(monkeypatch).divergence
+    assert divergence is not None, "the bug was not caught"
+    assert divergence.where == bug.where, str(divergence)
+    assert divergence.difference.name.startswith(bug.tensor), str(divergence)
+
+
+# The other comparisons are the suite's own, on fewer images.
+UNUSUAL = [
+    slope_one_at_zero,
+    nesterov_with_the_old_velocity,
+    gradients_overwritten,
+    division_by_the_full_batch,
+    dropout_scaled_at_inference,
+]
+
+
+@pytest.mark.parametrize(
+    "bug", [bug for bug in BUGS if bug.put_in in UNUSUAL], ids=lambda bug: bug.put_in.__name__
+)
+def test_without_the_bug_nothing_is_found(bug: Bug, monkeypatch: Patch) -> None:
+    ledger = bug.compare(monkeypatch)
+    assert ledger.passed, str(ledger)
