@@ -94,7 +94,7 @@ def main(context: click.Context) -> None:
 @main.command()
 def info() -> None:
     """Show versions, processor and the folder of compiled kernels."""
-    rows = [*machine.versions().items()]
+    rows = [*machine.versions(__version__).items()]
     rows += [(f"cpu {key.replace('_', ' ')}", value) for key, value in machine.cpu().items()]
     rows += [("system", machine.system())]
     rows += [("kernel cache", machine.kernel_cache())]
@@ -435,7 +435,7 @@ def _save(
         "options": asdict(options),
         "data": {"train_images": len(data.x_train), "test_images": len(data.x_test)},
         "results": results,
-        "versions": machine.versions(),
+        "versions": machine.versions(__version__),
         "cpu": machine.cpu(),
         "system": machine.system(),
     }

@@ -5,12 +5,11 @@ import ctypes.util
 import platform
 import sys
 from fractions import Fraction
-from pathlib import Path
 
-import minisgd_kernels as kernels
 import numpy as np
 import pytest
 
+import minisgd_kernels as kernels
 from minisgd_kernels import _math
 
 F32 = np.float32
@@ -101,7 +100,13 @@ def test_the_emulated_fma_rounds_once():
 
 def test_blocks_of_k():
     sizes = {k: [stop - start for start, stop in blocks_of(k)] for k in (384, 385, 767, 768, 784)}
-    assert sizes == {384: [384], 385: [193, 192], 767: [384, 383], 768: [384, 384], 784: [384, 200, 200]}  # fmt: skip
+    assert sizes == {
+        384: [384],
+        385: [193, 192],
+        767: [384, 383],
+        768: [384, 384],
+        784: [384, 200, 200],
+    }
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 5, 383, 384, 385, 767, 768, 784, 1200])
@@ -205,7 +210,9 @@ def test_sum_over_the_last_axis_sums_each_row_alone():
     assert_same_bits(kernels.sum_last(x), np.array([eigen_sum(row) for row in x]))
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(1, 3), (15, 8), (16, 8), (16, 7), (33, 20), (18, 9)])
+@pytest.mark.parametrize(
+    ("rows", "columns"), [(1, 3), (15, 8), (16, 8), (16, 7), (33, 20), (18, 9)]
+)
 def test_sum_over_the_first_axis(rows, columns):
     x = normals(rows, columns)
     in_order = np.zeros(columns, F32)
@@ -307,7 +314,10 @@ def test_exp_and_log_are_accurate(dtype):
     exact = np.exp(x.astype(np.longdouble))
     assert np.max(np.abs(kernels.exponential(x) / exact - 1)) < limit
     positive = np.abs(x) + dtype(2)
-    assert np.max(np.abs(kernels.logarithm(positive) / np.log(positive.astype(np.longdouble)) - 1)) < limit  # fmt: skip
+    assert (
+        np.max(np.abs(kernels.logarithm(positive) / np.log(positive.astype(np.longdouble)) - 1))
+        < limit
+    )
 
 
 # --- softmax and cross-entropy ---
@@ -337,7 +347,9 @@ def test_cross_entropy_in_eigens_order(rows):
     z = logits - logits.max(1, keepdims=True)
     sums = []
     for row in z:
-        e = np.concatenate([kernels.exponential(row[:8].copy()), kernels.exponential(row[8:].copy())])
+        e = np.concatenate(
+            [kernels.exponential(row[:8].copy()), kernels.exponential(row[8:].copy())]
+        )
         sums.append(eigen_sum(e))
     sums = np.array(sums, F32)
     log_sums = kernels.logarithm(sums)
@@ -484,85 +496,3 @@ def test_shuffle_is_a_permutation():
         order = kernels.philox_shuffle(key, counter, n)
         assert order.dtype == np.int64
         assert sorted(order.tolist()) == list(range(n))
-
-
-# --- the compiler and its cache ---
-DIGEST = """
-import hashlib, sys
-import numpy as np
-import minisgd_kernels as kernels
-a = np.random.default_rng(0).standard_normal((5, 785)).astype(np.float32)
-b = np.random.default_rng(1).standard_normal((785, 3)).astype(np.float32)
-digest = hashlib.sha256(kernels.matmul(a, b, 384).tobytes())
-w = a[0].copy()
-kernels.momentum_inplace(w, a[1].copy(), a[2].copy(), np.float32(0.1), np.float32(0.9))
-digest.update(w.tobytes())
-print(digest.hexdigest())
-"""
-
-
-def test_cached_uncached_and_present_kernels_agree(run_python, tmp_path, capsys):
-    exec(DIGEST, {})
-    expected = capsys.readouterr().out.strip()
-    folder = tmp_path / "cache"
-    assert run_python(DIGEST, NUMBA_CACHE_DIR=folder) == expected
-
-    def states():
-        return {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
-
-    compiled = states()
-    assert any(path.suffix == ".nbc" for path in compiled)
-    assert run_python(DIGEST, NUMBA_CACHE_DIR=folder) == expected
-    assert states() == compiled, "the second process compiled again"
-
-
-def test_a_folder_that_cannot_be_written_only_costs_the_cache(run_python, tmp_path, capsys):
-    exec(DIGEST, {})
-    expected = capsys.readouterr().out.strip()
-    obstacle = tmp_path / "file"
-    obstacle.write_text("a file where the folder should be")
-    assert run_python(DIGEST, NUMBA_CACHE_DIR=obstacle / "cache") == expected
-
-
-TINY_STEP = """
-import json
-import sys
-import numpy as np
-import minisgd as keras
-keras.utils.set_random_seed(3)
-model = keras.Sequential([
-    keras.layers.Dense(4, activation="relu", input_shape=(6,)),
-    keras.layers.Dense(3, activation="softmax"),
-])
-model.compile(optimizer=keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
-              loss="categorical_crossentropy", metrics=["accuracy"])
-x = np.linspace(-1, 1, 30, dtype=np.float32).reshape(5, 6)
-y = np.eye(3, dtype=np.float32)[[0, 1, 2, 1, 0]]
-with keras.GradientTape() as tape:
-    loss = model.compute_loss(x, y, model(x, training=True))
-gradients = tape.gradient(loss, model.trainable_variables)
-history = model.fit(x, y, batch_size=2, epochs=2, verbose=0)
-normals = keras.initializers.TruncatedNormal(seed=1)((9,))
-values = [model.predict(x, verbose=0), loss, normals, *gradients, *model.get_weights()]
-values += [history.history["loss"], keras.random.epoch_order(9)]
-print(json.dumps([np.asarray(v).tolist() for v in values]))
-"""
-
-
-def test_without_the_compiler_a_training_step_is_the_same_to_1e_5(run_python, capsys):
-    import json
-
-    exec(TINY_STEP, {})
-    compiled = json.loads(capsys.readouterr().out)
-    interpreted = json.loads(run_python(TINY_STEP, NUMBA_DISABLE_JIT=1))
-    assert len(interpreted) == len(compiled)
-    for plain, fast in zip(interpreted, compiled, strict=True):
-        np.testing.assert_allclose(plain, fast, rtol=1e-5, atol=1e-6)
-
-
-def test_no_kernel_lets_the_compiler_reassociate():
-    from minisgd_kernels import _jit
-
-    folder = Path(_jit.__file__).parent
-    assert not [p.name for p in folder.glob("*.py") if "fastmath=True" in p.read_text()]
-    assert kernels.matmul.targetoptions["fastmath"] is False

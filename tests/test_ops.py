@@ -62,26 +62,31 @@ CASES = {
     "softmax": (ops.softmax, (SIGNED,)),
     "softmax, three axes": (ops.softmax, (SIGNED.reshape(3, 2, 2),)),
     "cross-entropy of logits": (
-        lambda z: ops.categorical_crossentropy(P, z, from_logits=True), (SIGNED,),
+        lambda z: ops.categorical_crossentropy(P, z, from_logits=True),
+        (SIGNED,),
     ),
     "cross-entropy of a softmax": (
-        lambda z: ops.categorical_crossentropy(P, ops.softmax(z)), (SIGNED,),
+        lambda z: ops.categorical_crossentropy(P, ops.softmax(z)),
+        (SIGNED,),
     ),
     "cross-entropy of probabilities": (
-        lambda p: ops.categorical_crossentropy(P, p), (rows_of_probabilities(3, 4)[::-1].copy(),),
+        lambda p: ops.categorical_crossentropy(P, p),
+        (rows_of_probabilities(3, 4)[::-1].copy(),),
     ),
     "cross-entropy, labels": (
         lambda y: ops.categorical_crossentropy(y, ops.convert_to_tensor(SIGNED), from_logits=True),
         (P,),
     ),
     "sparse cross-entropy of logits": (
-        lambda z: ops.sparse_categorical_crossentropy(LABELS, z, from_logits=True), (SIGNED,),
+        lambda z: ops.sparse_categorical_crossentropy(LABELS, z, from_logits=True),
+        (SIGNED,),
     ),
     "sparse cross-entropy of probabilities": (
-        lambda p: ops.sparse_categorical_crossentropy(LABELS, p), (P,),
+        lambda p: ops.sparse_categorical_crossentropy(LABELS, p),
+        (P,),
     ),
     "mean squared error": (lambda p: keras.losses.mean_squared_error(B, p), (A,)),
-}  # fmt: skip
+}
 
 
 def weighted(function, arrays, weights=None):
@@ -161,8 +166,11 @@ def test_gradients_at_kinks():
 def test_arithmetic_is_numpys_in_float32():
     a, b = (np.random.default_rng(s).uniform(0.1, 9, (5, 7)).astype(F32) for s in (1, 2))
     for function, expected in (
-        (ops.add, a + b), (ops.subtract, a - b), (ops.multiply, a * b), (ops.divide, a / b),
-    ):  # fmt: skip
+        (ops.add, a + b),
+        (ops.subtract, a - b),
+        (ops.multiply, a * b),
+        (ops.divide, a / b),
+    ):
         np.testing.assert_array_equal(function(a, b).numpy(), expected)
 
 
@@ -259,7 +267,9 @@ def test_labels_of_the_wrong_shape(function, target, message):
 
 
 # --- shapes that don't fit ---
-@pytest.mark.parametrize("shapes", [((3, 4), (3, 4)), ((4,), (4, 2)), ((2, 3, 4), (4, 2))])
+@pytest.mark.parametrize(
+    "shapes", [((3, 4), (3, 4)), ((4,), (3, 2)), ((2, 3, 4), (3, 2)), ((), (2, 2))]
+)
 def test_matmul_of_shapes_that_do_not_fit(shapes):
     with pytest.raises(ValueError, match=r"expected shapes \(M, K\) and \(K, N\)"):
         ops.matmul(*(np.ones(s, F32) for s in shapes))
@@ -335,7 +345,7 @@ def test_python_numbers_take_the_tensors_dtype(dtype, other):
 def test_float32_and_float64_give_float64():
     x = ops.convert_to_tensor(np.ones(3, F32))
     assert (x + np.ones(3)).dtype == "float64"
-    assert (np.float64(1) + x).dtype == "float64"
+    assert (np.ones(3) - x).dtype == "float64"
 
 
 def test_float32_and_integers_give_float32():
@@ -355,11 +365,18 @@ def test_operators_with_arrays_and_numbers_on_both_sides():
     array = np.array([[1, 2], [3, 5]], F32)
     x = ops.convert_to_tensor(array)
     for received, expected in (
-        (x + array, array + array), (array - x * 3, array - array * 3), (2 / x, 2 / array),
-        (x / 2, array / 2), (1 - x, 1 - array), (F32(3) * x, 3 * array), (-x, -array),
-        (x @ array, array @ array), (array @ x, array @ array), (array[0] + x, array[0] + array),
+        (x + array, array + array),
+        (array - x * 3, array - array * 3),
+        (2 / x, 2 / array),
+        (x / 2, array / 2),
+        (1 - x, 1 - array),
+        (F32(3) * x, 3 * array),
+        (-x, -array),
+        (x @ array, array @ array),
+        (array @ x, array @ array),
+        (array[0] + x, array[0] + array),
         (x + x, 2 * array),
-    ):  # fmt: skip
+    ):
         assert isinstance(received, Tensor)
         np.testing.assert_array_equal(received.numpy(), expected)
 

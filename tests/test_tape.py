@@ -88,7 +88,9 @@ def test_no_gradient_through_class_numbers_and_conditions():
     with GradientTape() as tape:
         y = ops.sum(ops.sparse_categorical_crossentropy(labels, logits, from_logits=True))
     g, none = tape.gradient(y, [logits, labels])
-    np.testing.assert_allclose(g.numpy(), [[-2 / 3, 1 / 3, 1 / 3], [1 / 3, 1 / 3, -2 / 3]], rtol=1e-6)
+    np.testing.assert_allclose(
+        g.numpy(), [[-2 / 3, 1 / 3, 1 / 3], [1 / 3, 1 / 3, -2 / 3]], rtol=1e-6
+    )
     assert none is None
 
 

@@ -7,8 +7,9 @@ import os
 import platform
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
-from pathlib import Path
 from typing import Any
+
+from minisgd.utils import machine
 
 REFERENCE_KERAS = "3.15.1"
 REFERENCE_TENSORFLOW = "2.21"
@@ -103,9 +104,10 @@ def describe() -> Environment:
     flags = {
         name: value for name, value in sorted(os.environ.items()) if name.startswith(_NUMERIC_FLAGS)
     }
+    processor = machine.cpu()
     return Environment(
-        cpu=_cpu_model(),
-        instruction_set=_instruction_set(),
+        cpu=processor["name"],
+        instruction_set=_instruction_set(processor["instruction_set"]),
         cores=_cores(),
         system=f"{platform.system()} {platform.machine()}",
         versions=versions,
@@ -162,22 +164,11 @@ def _version(*distributions: str) -> str:
     return "missing"
 
 
-def _cpu_model() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.lower().startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
-def _instruction_set() -> str:
-    binding = importlib.import_module("llvmlite.binding")
-    features = binding.get_host_cpu_features()
-    if features.get("avx512f") and features.get("avx512bw"):
+def _instruction_set(features: str) -> str:
+    """Widest vector set that oneDNN chooses its kernels by."""
+    if "avx512f" in features:
         return "AVX-512"
-    return "AVX2" if features.get("avx2") else "other"
+    return "AVX2" if "avx2" in features else "other"
 
 
 def _cores() -> int:

@@ -11,11 +11,9 @@ _PACKAGES = ("numpy", "numba", "llvmlite", "h5py", "rich", "click")
 _VECTOR_FEATURES = ("avx512f", "avx2", "fma", "avx", "sse2", "sve", "neon")
 
 
-def versions() -> dict[str, str]:
-    """Versions of minisgd, Python and the packages that minisgd uses."""
-    import minisgd
-
-    found = {"minisgd": minisgd.__version__, "python": platform.python_version()}
+def versions(minisgd: str) -> dict[str, str]:
+    """Versions of minisgd (given by the caller), Python and the packages that minisgd uses."""
+    found = {"minisgd": minisgd, "python": platform.python_version()}
     for name in _PACKAGES:
         try:
             found[name] = version(name)
