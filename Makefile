@@ -34,7 +34,7 @@ ANY := $(firstword $(wildcard $(TEST) $(LINT)) $(PLAIN))
 help:
 	@echo "make train   train 784-128-10 on the bundled MNIST, with a live progress bar"
 	@echo "make test    install the test extras (TensorFlow included) and run the suite"
-	@echo "make parity-full   10 epochs, 3 scripts, 3 seeds beside Keras (15 minutes); records the figures"
+	@echo "make parity-full   the long comparisons with Keras (over an hour); records the figures"
 	@echo "make parity-record records anew what live Keras computes, for tests without TensorFlow"
 	@echo "make lint    ruff, ruff format and mypy --strict"
 	@echo "make clean   remove the environment, caches and build products (runs/ is kept)"
@@ -51,6 +51,7 @@ parity-record: $(TEST)
 
 parity-full: $(TEST)
 	$(BIN)/python -m minisgd.parity.full
+	$(BIN)/python -m minisgd.parity.full_sgd
 
 lint: $(LINT)
 	$(BIN)/ruff check .

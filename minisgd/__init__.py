@@ -25,6 +25,7 @@ from minisgd import (
     saving,
     utils,
 )
+from minisgd.gradcheck import GradCheckError, gradcheck, hvp
 from minisgd.layers import Input, Layer
 from minisgd.models import Sequential
 from minisgd.tape import GradientTape
@@ -34,6 +35,7 @@ from minisgd.utils.unsupported import explain
 __version__ = "0.1.0"
 
 __all__ = [
+    "GradCheckError",
     "GradientTape",
     "Input",
     "Layer",
@@ -43,6 +45,8 @@ __all__ = [
     "activations",
     "callbacks",
     "datasets",
+    "gradcheck",
+    "hvp",
     "initializers",
     "layers",
     "losses",

@@ -10,6 +10,7 @@ import inspect
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -39,6 +40,11 @@ class Primitive:
     name: str
     forward: Forward
     vjps: tuple[VJP | None, ...]
+
+    @cached_property
+    def differentiable(self) -> bool:
+        """Whether any input has a rule; comparisons and the like have none."""
+        return any(vjp is not None for vjp in self.vjps)
 
 
 @dataclass(slots=True)
@@ -102,7 +108,7 @@ def bind(primitive: Primitive, *inputs: Tensor, params: tuple[Any, ...] = ()) ->
         result = np.array(result, inputs[0].dtype)
     output = Tensor(result)
     active = recorders.active
-    if active and True in [t.requires_grad for t in inputs]:
+    if active and primitive.differentiable and True in [t.requires_grad for t in inputs]:
         output.requires_grad = True
         equation = Equation(primitive, inputs, params, output)
         for recorder in active:

@@ -211,10 +211,19 @@ class GradientTape:
                     names[id(tensor)] = known
                     lines.append(f"{known}: {_type(tensor)}")
             names[id(equation.output)] = f"t{number}"
-            arguments = [names[id(t)] for t in equation.inputs] + [str(p) for p in equation.params]
+            arguments = [names[id(t)] for t in equation.inputs] + [_param(p) for p in equation.params]
             call = f"{equation.primitive.name}({', '.join(arguments)})"
             lines.append(f"t{number}: {_type(equation.output)} = {call}")
         return "\n".join(lines)
+
+
+def _param(value: Any) -> str:
+    """A parameter, in short: an array is its type."""
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype}{list(value.shape)}"
+    if isinstance(value, tuple):
+        return f"({', '.join(_param(v) for v in value)})"
+    return str(value)
 
 
 def _type(tensor: Tensor) -> str:

@@ -27,7 +27,7 @@ class Trainer:
     Keras, trainers/trainer.py and backend/tensorflow/trainer.py.
     """
 
-    optimizer: optimizers.SGD | None = None
+    optimizer: optimizers.Optimizer | None = None
     history: History | None = None
     stop_training = False
     stop_evaluating = False
@@ -87,9 +87,10 @@ class Trainer:
         for identifier in metrics or ():
             check_identifier(identifier)
         positive_int(steps_per_execution, "steps_per_execution")
+        # Whatever can fail comes first: a refused `compile` changes nothing.
+        found_loss = None if loss is None else losses.get(loss)
         self.optimizer = optimizers.get(optimizer)
-        self.loss = loss
-        self._loss = None if loss is None else losses.get(loss)
+        self.loss, self._loss = loss, found_loss
         self._metric_identifiers = list(metrics or ())
         self._metrics: list[Any] | None = None
         self._loss_tracker = _loss_tracker()
@@ -134,9 +135,10 @@ class Trainer:
         with GradientTape() as tape:
             y_pred = self(x, training=True)
             loss = self.compute_loss(x, y, y_pred, sample_weight)
+            scaled_loss = loss if self.optimizer is None else self.optimizer.scale_loss(loss)
         self._loss_tracker.update_state(loss, sample_weight=len(x))
 
-        gradients = tape.gradient(loss, self.trainable_variables)
+        gradients = tape.gradient(scaled_loss, self.trainable_variables)
         if self.optimizer is not None:
             self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
 
@@ -283,6 +285,8 @@ class Trainer:
                 hooks.on_epoch_end(epoch, epoch_logs)
                 if self.stop_training:
                     break
+            if self.optimizer is not None and epochs > 0:
+                self.optimizer.finalize_variable_values(self.trainable_variables)
             hooks.on_train_end(epoch_logs)
             history = hooks.history or self.history
         if history is None:

@@ -15,7 +15,7 @@ import pytest
 
 import minisgd
 import minisgd_kernels as kernels
-from minisgd.parity import free_running, lockstep
+from minisgd.parity import free_running, lockstep, sgd_cases
 from minisgd.parity.orders import observed_orders
 from minisgd.parity.report import Ledger
 from minisgd.parity.scripts import SCRIPTS, Data, Script, load_data
@@ -228,3 +228,61 @@ UNUSUAL = [
 def test_without_the_bug_nothing_is_found(bug: Bug, monkeypatch: Patch) -> None:
     ledger = bug.compare(monkeypatch)
     assert ledger.passed, str(ledger)
+
+
+# --- the optimizer's bugs: the comparison is that of all its options ---
+def decay_after_the_update(patch: Patch) -> None:
+    step = minisgd.optimizers.SGD.update_step
+
+    def late(self: Any, gradient: Any, variable: Any, lr: Any, index: int) -> None:
+        step(self, gradient, variable, lr, index)
+        factor = np.float32(self.weight_decay) * np.float32(lr)
+        kernels.decay_inplace(variable.array_inplace().reshape(-1), factor)
+
+    patch.setattr(minisgd.optimizers.SGD, "update_step", late)
+    patch.setattr(minisgd.optimizers.Optimizer, "_decay", lambda self, updates, rate: None)
+
+
+def biases_not_decayed(patch: Patch) -> None:
+    patch.setattr(minisgd.optimizers.Optimizer, "_decays", lambda self, variable: variable.ndim > 1)
+
+
+def schedule_read_after_the_increment(patch: Patch) -> None:
+    rate = minisgd.optimizers.Optimizer._current_rate
+
+    def late(self: Any) -> Any:
+        self._iterations.array_inplace()[...] += 1
+        try:
+            return rate(self)
+        finally:
+            self._iterations.array_inplace()[...] -= 1
+
+    patch.setattr(minisgd.optimizers.Optimizer, "_current_rate", late)
+
+
+def options(**wanted: int) -> sgd_cases.Case:
+    """The case with the first value of every option but these."""
+    return sgd_cases.Case(tuple(wanted.get(name, 0) for name in sgd_cases.OPTIONS))
+
+
+OPTIMIZER_BUGS = [
+    (decay_after_the_update, options(weight_decay=1), "step 0: weight 0"),
+    (biases_not_decayed, options(weight_decay=1), "step 0: weight 1"),
+    (schedule_read_after_the_increment, options(learning_rate=1), "step 0: weight 0"),
+]
+
+
+@pytest.mark.optimizer
+@pytest.mark.parametrize(("put_in", "case", "expected"), OPTIMIZER_BUGS)
+def test_a_seeded_bug_of_the_optimizer_is_caught(
+    put_in: Callable[[Patch], None], case: sgd_cases.Case, expected: str, monkeypatch: Patch
+) -> None:
+    gradients = sgd_cases.gradients(3)
+    theirs = sgd_cases.run(keras_side(), case, gradients)
+    assert (
+        sgd_cases.first_divergence(sgd_cases.run(minisgd_side(), case, gradients), theirs) is None
+    )
+    put_in(monkeypatch)
+    found = sgd_cases.first_divergence(sgd_cases.run(minisgd_side(), case, gradients), theirs)
+    assert found is not None, "the bug was not caught"
+    assert found.startswith(expected), found

@@ -1,4 +1,4 @@
-"""exp, log, sin and cos, rounded as TensorFlow's CPU build rounds them.
+"""exp, log and what is made of them, sin and cos, rounded as TensorFlow's CPU build rounds them.
 
 TensorFlow uses three sources, and each rounds in its own way, so each is written out here instead
 of being called: Eigen's vectorised polynomials (whole groups of eight elements), the C library
@@ -101,6 +101,61 @@ def _eigen_log(v: Any) -> Any:
     return e * _LN2 + p / q
 
 
+@helper
+def _eigen_log1p(x: Any) -> Any:
+    """Eigen's ``plog1p``: Kahan's correction of ``log(1 + x)`` for the rounding of ``1 + x``."""
+    u = x + _ONE
+    log_u = _eigen_log(u)
+    if u == _ONE or u == log_u:  # x vanishes beside 1, or is infinite
+        return x
+    return x * (log_u / (u - _ONE))
+
+
+# --- Eigen's tanh: a quotient of polynomials, for whole packets and for what is left over ---
+_TANH_END = _f32(7.90738964080810547)  # beyond it tanh rounds to 1
+_T1, _T3 = _f32(1.340216100e-1), _f32(3.520756727e-3)
+_T5, _T7 = _f32(2.102733560e-5), _f32(1.394553628e-8)
+_U2, _U4 = _f32(4.673548340e-1), _f32(2.597254514e-2)
+_U6, _U8 = _f32(3.326951409e-4), _f32(8.015776984e-7)
+
+
+@helper
+def _eigen_tanh(v: Any) -> Any:
+    """Eigen's ``ptanh`` for float32; NaN goes through."""
+    if v != v:
+        return v
+    x = max(min(v, _TANH_END), -_TANH_END)
+    x2 = x * x
+    p = ((_T7 * x2 + _T5) * x2 + _T3) * x2 + _T1
+    q = (((_U8 * x2 + _U6) * x2 + _U4) * x2 + _U2) * x2 + _ONE
+    return (x2 * x * p + x) / q
+
+
+# --- Eigen's logistic function: e / (1 + e) with e = exp(x / 2) squared ---
+_SIGMOID_END = _f32(16.6355324)  # beyond it the result rounds to 1
+_G0, _G2 = _f32(0.49999141693115234375), _f32(4.1898667812347412109375e-2)
+_G1, _G3 = _f32(0.16666877269744873046875), _f32(8.33471305668354034423828125e-3)
+
+
+@helper
+def _eigen_sigmoid(v: Any) -> Any:
+    """Eigen's logistic function for whole packets of float32; NaN goes through."""
+    if v < _EXP_LO:
+        return _ZERO
+    if v != v:
+        return v
+    x = min(v, _SIGMOID_END) * _HALF
+    m = _f32(math.floor(x * _LOG2E + _HALF))
+    r = m * _LN2_LO + (m * _LN2_HI + x)
+    r2 = r * r
+    even = r2 * _G2 + _G0
+    odd = r2 * _G3 + _G1
+    e = r2 * (r * odd + even) + (r + _ONE)
+    e = _times_power_of_two(e, m)
+    e = e * e
+    return e / (_ONE + e)
+
+
 # --- glibc's expf: double precision inside, one rounding at the end (sysdeps/ieee754/flt-32) ---
 def _exp2_table() -> Any:
     """Bits of 2^(i/32) with i/32 taken off the exponent, i = 0 ... 31; correctly rounded."""
@@ -137,6 +192,13 @@ def libm_exp(x: Any) -> Any:
     scale = double_of(_EXP2[k & np.int64(31)] + (k << np.int64(47)))
     y = fma(fma(_EXPF_C0, r, _EXPF_C1), r * r, fma(_EXPF_C2, r, 1.0))
     return _f32(y * scale)
+
+
+@helper
+def _libm_sigmoid(v: Any) -> Any:
+    """Eigen's logistic function for what fills no packet: with the C library's exp."""
+    e = libm_exp(_SIGMOID_END if v > _SIGMOID_END else v)
+    return e / (_ONE + e)
 
 
 # --- glibc's logf, sinf and cosf, for the random normals ---
@@ -187,6 +249,12 @@ def libm_log(x: Any) -> Any:
     r2 = r * r
     y = fma(_LOGF_A0, r2, fma(_LOGF_A1, r, _LOGF_A2))
     return _f32(fma(y, r2, y0 + r))
+
+
+@helper
+def _libm_log1p(x: Any) -> Any:
+    """``log1p`` rounded once; the C library's own is at most one unit in the last place off."""
+    return _f32(np.log1p(np.float64(x)))
 
 
 _C1 = float.fromhex("-0x1.ffffffd0c621cp-2")
@@ -283,8 +351,26 @@ def _double_log(x: Any) -> Any:
     return math.log(x) if x > 0.0 else np.nan
 
 
+def _double_log1p(x: Any) -> Any:
+    return np.log1p(x)
+
+
+def _double_tanh(x: Any) -> Any:
+    return math.tanh(x)
+
+
+def _double_sigmoid(x: Any) -> Any:
+    e = math.exp(-abs(x))  # never overflows
+    return (1.0 if x >= 0.0 else e) / (1.0 + e)
+
+
 exp = _by_precision(_eigen_exp, _double_exp)
 log = _by_precision(_eigen_log, _double_log)
 exp_tail = _by_precision(libm_exp, _double_exp)
 log_tail = _by_precision(libm_log, _double_log)
 exp_softmax = _by_precision(onednn_exp, _double_exp)
+log1p = _by_precision(_eigen_log1p, _double_log1p)
+log1p_tail = _by_precision(_libm_log1p, _double_log1p)
+tanh = _by_precision(_eigen_tanh, _double_tanh)
+sigmoid = _by_precision(_eigen_sigmoid, _double_sigmoid)
+sigmoid_tail = _by_precision(_libm_sigmoid, _double_sigmoid)

@@ -95,6 +95,24 @@ def softmax(logits: Array) -> Array:
 
 
 @kernel
+def log_softmax(logits: Array) -> Array:
+    """``z - log(sum(exp(z)))``, row by row; shape (N, C)."""
+    mode = flush_denormals()
+    rows, classes = logits.shape
+    out = np.empty_like(logits)
+    scratch = np.empty(classes, logits.dtype)
+    lanes = np.empty((4, PACKET), logits.dtype)
+    in_packets = rows // PACKET * PACKET
+    for i in range(rows):
+        total = _shift_and_sum(logits, i, out[i], scratch, lanes)
+        log_sum = log(total) if i < in_packets else log_tail(total)
+        for c in range(classes):
+            out[i, c] -= log_sum
+    restore_denormals(mode)
+    return out
+
+
+@kernel
 def softmax_cross_entropy(logits: Array, y: Array) -> Array:
     """Loss of each row in nats; logits (N, C) and distributions y (N, C) -> (N,)."""
     mode = flush_denormals()

@@ -6,7 +6,7 @@ import numpy as np
 
 from minisgd_kernels._intrinsics import flush_denormals, restore_denormals
 from minisgd_kernels._jit import Array, Scalar, kernel
-from minisgd_kernels._math import exp, exp_tail, log, log_tail
+from minisgd_kernels._math import exp, exp_tail, log, log1p, log1p_tail, log_tail
 from minisgd_kernels.reduce import PACKET
 
 
@@ -133,4 +133,54 @@ def where(condition: Array, a: Array, b: Array) -> Array:
     flat = out.reshape(-1)
     for i in range(flat.size):
         flat[i] = flat_a[i] if flat_c[i] else flat_b[i]
+    return out
+
+
+@kernel
+def logarithm_1p(x: Array) -> Array:
+    """``log(1 + x)``, shape (n,), as Eigen rounds it (its last ``size % 8``: once)."""
+    mode = flush_denormals()
+    out = np.empty_like(x)
+    in_packets = x.size // PACKET * PACKET
+    for i in range(x.size):
+        out[i] = log1p(x[i]) if i < in_packets else log1p_tail(x[i])
+    restore_denormals(mode)
+    return out
+
+
+@kernel
+def power(x: Array, y: Array) -> Array:
+    """``x ** y`` in double precision, rounded once (TensorFlow's is less exact); shape (n,)."""
+    mode = flush_denormals()
+    out = np.empty_like(x)
+    for i in range(x.size):
+        out[i] = np.float64(x[i]) ** np.float64(y[i])
+    restore_denormals(mode)
+    return out
+
+
+@kernel
+def square_root(x: Array) -> Array:
+    """``sqrt(x)``, correctly rounded; NaN below 0; shape (n,)."""
+    mode = flush_denormals()
+    out = np.empty_like(x)
+    for i in range(x.size):
+        out[i] = np.sqrt(x[i])
+    restore_denormals(mode)
+    return out
+
+
+@kernel
+def square_root_vjp(g: Array, y: Array) -> Array:
+    """``(0.5 / y) * g``, what fills no packet ``(0.5 * g) / y``; 0 where g is 0; shape (n,)."""
+    mode = flush_denormals()
+    out = np.empty_like(g)
+    in_packets = g.size // PACKET * PACKET
+    half = g.dtype.type(0.5)
+    for i in range(g.size):
+        if g[i] == 0:
+            out[i] = 0
+        else:
+            out[i] = half / y[i] * g[i] if i < in_packets else half * g[i] / y[i]
+    restore_denormals(mode)
     return out

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 import minisgd_kernels as kernels
+from minisgd.ops.choice import clip, greater_equal, where
 from minisgd.ops.convert import as_float, convert_to_tensor
-from minisgd.ops.elementwise import clip, divide, log, multiply, negative, subtract
+from minisgd.ops.elementwise import add, divide, exp, log, log1p, multiply, negative, subtract
 from minisgd.ops.reduce import sum
-from minisgd.ops.shape import expand_dims, reshape
+from minisgd.ops.shape import axes_of, expand_dims, reshape, transpose
 from minisgd.primitive import Primitive, bind, defop
 from minisgd.tensor import Array, Tensor, as_kernel_array
 
@@ -25,11 +26,18 @@ _softmax: Primitive = defop(
 )
 
 
+_log_softmax: Primitive = defop(
+    "log_softmax",
+    lambda z: kernels.log_softmax(z),
+    lambda g, out, z: subtract(g, multiply(sum(g, -1, keepdims=True), exp(out))),
+)
+
+
 _softmax_cross_entropy: Primitive = defop(
     "softmax_cross_entropy",
     lambda z, y: kernels.softmax_cross_entropy(z, y),
     lambda g, out, z, y: multiply(expand_dims(g, -1), bind(_softmax_cross_entropy_backprop, z, y)),
-    lambda g, out, z, y: multiply(expand_dims(g, -1), negative(log(softmax(z)))),
+    lambda g, out, z, y: multiply(expand_dims(g, -1), negative(log_softmax(z))),
 )
 
 
@@ -59,31 +67,49 @@ _sparse_softmax_cross_entropy_backprop: Primitive = defop(
 )
 
 
-def softmax(x: Any, axis: int = -1) -> Tensor:
-    """``exp(x) / sum(exp(x))`` over the last axis; the result remembers `x` as its `logits`.
+def _by_rows(primitive: Primitive, x: Tensor, axis: int | None) -> Tensor:
+    """Apply a primitive for matrices along one axis, or with None to all elements as one row."""
+    if axis is None:
+        return reshape(bind(primitive, reshape(x, (1, -1))), x.shape)
+    if not x.ndim:
+        raise ValueError(f"{primitive.name}: expected at least one axis, received a scalar")
+    (place,) = axes_of(axis, x.ndim)
+    if place != x.ndim - 1:
+        swapped = [a for a in range(x.ndim) if a != place] + [place]
+        rows = _by_rows(primitive, transpose(x, swapped), -1)
+        return transpose(rows, np.argsort(swapped).tolist())
+    if x.ndim == 2:
+        return bind(primitive, x)
+    return reshape(bind(primitive, reshape(x, (-1, x.shape[-1]))), x.shape)
+
+
+def softmax(x: Any, axis: int | None = -1) -> Tensor:
+    """``exp(x) / sum(exp(x))`` along an axis, None for all elements.
+
+    The result remembers `x` as its `logits`.
 
     Parameters
     ----------
     x : Tensor, shape (..., C), float
-    axis : int
-        Only the last axis is supported.
+    axis : int or None
     """
     x = as_float(x)
-    if x.ndim == 0 or axis not in (-1, x.ndim - 1):
-        msg = f"softmax: expected the last axis of a tensor, received axis {axis}, shape {x.shape}"
-        raise ValueError(msg)
-    if x.ndim == 2:
-        out = bind(_softmax, x)
-    else:
-        out = reshape(bind(_softmax, reshape(x, (-1, x.shape[-1]))), x.shape)
+    out = _by_rows(_softmax, x, axis)
     out.logits = x
     return out
+
+
+def log_softmax(x: Any, axis: int | None = -1) -> Tensor:
+    """``x - log(sum(exp(x)))`` along an axis, None for all elements."""
+    return _by_rows(_log_softmax, as_float(x), axis)
 
 
 _EPSILON = 1e-7  # keras.backend.epsilon()
 
 
-def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False) -> Tensor:
+def categorical_crossentropy(
+    target: Any, output: Any, from_logits: bool = False, axis: int = -1
+) -> Tensor:
     """Cross-entropy in nats between distributions and predictions, row by row.
 
     Behind a softmax it is computed from the logits, ``sum(y * (log(sum(exp z)) - z))``, whatever
@@ -97,6 +123,8 @@ def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False
         Distributions; one-hot rows as a rule.
     output : Tensor, shape (N, C)
         Probabilities, or logits with ``from_logits=True``.
+    axis : int
+        The classes' axis: only the last.
 
     Returns
     -------
@@ -111,7 +139,7 @@ def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False
     ----------
     Keras, ``keras.ops.categorical_crossentropy`` (backend/tensorflow/nn.py).
     """
-    output = as_float(output)
+    output = _with_classes_last(output, axis)
     target = convert_to_tensor(target, output.dtype)
     hint = "class numbers want sparse_categorical_crossentropy or utils.to_categorical"
     if target.ndim != output.ndim or output.ndim < 1:
@@ -134,7 +162,9 @@ def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False
     return negative(sum(multiply(target, log(output)), -1))
 
 
-def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool = False) -> Tensor:
+def sparse_categorical_crossentropy(
+    target: Any, output: Any, from_logits: bool = False, axis: int = -1
+) -> Tensor:
     """`categorical_crossentropy` for class numbers: shape (N,) or (N, 1), from 0 to C - 1.
 
     Raises
@@ -146,7 +176,7 @@ def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool 
     ----------
     Keras, ``keras.ops.sparse_categorical_crossentropy`` (backend/tensorflow/nn.py).
     """
-    output = as_float(output)
+    output = _with_classes_last(output, axis)
     labels = convert_to_tensor(target)._array
     if labels.ndim == output.ndim and labels.shape[-1] == 1:
         labels = labels.reshape(labels.shape[:-1])
@@ -170,6 +200,60 @@ def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool 
     else:  # Keras takes the logarithm and lets the softmax normalise
         logits = log(clip(output, _EPSILON, 1 - _EPSILON))
     return bind(_sparse_softmax_cross_entropy, logits, numbers)
+
+
+def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> Tensor:
+    """Cross-entropy in nats of one yes-or-no probability, element by element.
+
+    Behind a sigmoid, or with ``from_logits=True``, from the logits z, without overflow:
+    ``max(z, 0) - z * target + log(1 + exp(-|z|))``. Elsewhere from probabilities, clipped to
+    [1e-7, 1 - 1e-7]: ``-(target * log(p) + (1 - target) * log(1 - p))``.
+
+    Parameters
+    ----------
+    target : Tensor, any shape
+        From 0 to 1.
+    output : Tensor, same shape
+        Probabilities or logits.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+
+    References
+    ----------
+    Keras, ``keras.ops.binary_crossentropy``; TensorFlow,
+    ``tf.nn.sigmoid_cross_entropy_with_logits``.
+    """
+    output = as_float(output)
+    target = convert_to_tensor(target, output.dtype)
+    if target.shape != output.shape:
+        what = "rank (ndim)" if target.ndim != output.ndim else "shape"
+        msg = (
+            f"Arguments `target` and `output` must have the same {what}. "
+            f"Received: target.shape={target.shape}, output.shape={output.shape}"
+        )
+        raise ValueError(msg)
+    if output.logits is not None or from_logits:
+        z = output if output.logits is None else output.logits
+        positive = greater_equal(z, 0)
+        minus_abs = where(positive, negative(z), z)
+        without_log = subtract(where(positive, z, 0), multiply(z, target))
+        return add(without_log, log1p(exp(minus_abs)))
+    output = clip(output, _EPSILON, 1 - _EPSILON)
+    likelihood = multiply(target, log(output))
+    likelihood = add(likelihood, multiply(subtract(1, target), log(subtract(1, output))))
+    return negative(likelihood)
+
+
+def _with_classes_last(output: Any, axis: int) -> Tensor:
+    """`output` as floats; refuse another `axis` than its last."""
+    tensor = as_float(output)
+    if axis not in (-1, tensor.ndim - 1):
+        msg = f"`axis`: expected the last axis, -1, received {axis} for shape {tensor.shape}"
+        raise ValueError(msg)
+    return tensor
 
 
 def check_labels(labels: Array, classes: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,14 @@ _cast: Primitive = defop(
     lambda g, out, x, dtype: cast(g, x.dtype),
     params=1,
 )
+
+
+_convert: Primitive = defop(  # a cast from or to whole numbers or booleans
+    "convert", lambda x, dtype: x.astype(dtype), None, params=1
+)
+
+
+_stop_gradient: Primitive = defop("stop_gradient", lambda x: x.copy(), None)
 
 
 def convert_to_tensor(x: Any, dtype: Any = None) -> Tensor:
@@ -34,7 +43,7 @@ def convert_to_tensor(x: Any, dtype: Any = None) -> Tensor:
     if array.dtype.kind not in "fiub":
         msg = f"Invalid dtype: {array.dtype}. `x`: expected numbers, received {type(x).__name__}."
         raise ValueError(msg)
-    if dtype is None and array.dtype.kind == "f" and array.dtype != np.float64:
+    if dtype is None and array.dtype.kind == "f" and array.dtype.itemsize != 8:
         dtype = np.float32
     if dtype is None and not hasattr(x, "dtype") and array.dtype.kind == "f":
         dtype = np.float32
@@ -47,8 +56,23 @@ def convert_to_numpy(x: Any) -> Array:
 
 
 def cast(x: Any, dtype: Any) -> Tensor:
-    """The same values in another dtype; float64 to float32 rounds to nearest."""
-    return bind(_cast, convert_to_tensor(x), params=(np.dtype(dtype),))
+    """The same values in another dtype; float64 to float32 rounds to nearest.
+
+    No gradient passes whole numbers and booleans.
+    """
+    x, dtype = convert_to_tensor(x), np.dtype(dtype)
+    differentiable = x.dtype.kind == dtype.kind == "f"
+    return bind(_cast if differentiable else _convert, x, params=(dtype,))
+
+
+def stop_gradient(variable: Any) -> Tensor:
+    """The same values; no gradient passes."""
+    return bind(_stop_gradient, convert_to_tensor(variable))
+
+
+def flat(kernel: Callable[..., Array], *arrays: Array) -> Array:
+    """Call a kernel for flat arrays: Numba need not compile it for every number of axes."""
+    return kernel(*[a.reshape(-1) for a in arrays]).reshape(arrays[0].shape)
 
 
 def as_float(x: Any) -> Tensor:

@@ -1,16 +1,15 @@
-"""Element by element, with NumPy's broadcasting, and the mean."""
+"""Arithmetic and elementary functions, element by element, with NumPy's broadcasting."""
 
 from __future__ import annotations
 
-import builtins
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 import minisgd_kernels as kernels
-from minisgd.ops.convert import as_float, as_pair, convert_to_tensor
-from minisgd.ops.reduce import broadcast_to, sum, sum_to
+from minisgd.ops.choice import greater, to_one_shape, where
+from minisgd.ops.convert import as_float, as_pair, convert_to_tensor, flat
+from minisgd.ops.reduce import sum_to
 from minisgd.primitive import Primitive, bind, defop
 from minisgd.tensor import Tensor
 
@@ -18,7 +17,7 @@ _add: Primitive = defop(
     "add",
     lambda a, b: kernels.add(a, b),
     lambda g, out, a, b: sum_to(g, a.shape),
-    lambda g, out, a, b: sum_to(g, b.shape),
+    lambda g, out, a, b: sum_to(g, b.shape, rows_in_order=True),  # b may be a bias
 )
 
 
@@ -46,49 +45,59 @@ _divide: Primitive = defop(
 )
 
 
-_exp: Primitive = defop("exp", lambda x: kernels.exponential(x), lambda g, out, x: multiply(g, out))
-
-
-_log: Primitive = defop("log", lambda x: kernels.logarithm(x), lambda g, out, x: divide(g, x))
-
-
-_clip: Primitive = defop(
-    "clip",
-    lambda x, low, high: kernels.clip(x, low, high),
-    lambda g, out, x, low, high: bind(_clip_vjp, g, x, params=(low, high)),
-    params=2,
+_exp: Primitive = defop(
+    "exp", lambda x: flat(kernels.exponential, x), lambda g, out, x: multiply(g, out)
 )
 
 
-_clip_vjp: Primitive = defop(
-    "clip_vjp",
-    lambda g, x, low, high: kernels.clip_vjp(g, x, low, high),
-    lambda h, out, g, x, low, high: bind(_clip_vjp, h, x, params=(low, high)),
-    None,  # piecewise linear: the second derivative is 0
-    params=2,
+# TensorFlow: g * (1 / x), with a reciprocal that each processor model estimates in its own way.
+_log: Primitive = defop("log", lambda x: flat(kernels.logarithm, x), lambda g, out, x: divide(g, x))
+
+
+_log1p: Primitive = defop(
+    "log1p",
+    lambda x: flat(kernels.logarithm_1p, x),
+    lambda g, out, x: divide(g, add(x, 1)),
 )
 
 
-_where: Primitive = defop(
-    "where",
-    lambda condition, a, b: kernels.where(condition, a, b),
-    None,  # a condition
-    lambda g, out, condition, a, b: where(condition, g, 0.0),
-    lambda g, out, condition, a, b: where(condition, 0.0, g),
+_sqrt: Primitive = defop(
+    "sqrt", lambda x: flat(kernels.square_root, x), lambda g, out, x: bind(_sqrt_vjp, g, out)
 )
 
 
-_relu: Primitive = defop(
-    "relu", lambda x: kernels.relu(x), lambda g, out, x: bind(_relu_vjp, g, out)
+_sqrt_vjp: Primitive = defop(  # 0.5 * g / y
+    "sqrt_vjp",
+    lambda g, y: flat(kernels.square_root_vjp, g, y),
+    lambda h, out, g, y: bind(_sqrt_vjp, h, y),
+    lambda h, out, g, y: negative(multiply(divide(h, y), out)),
 )
 
 
-_relu_vjp: Primitive = defop(
-    "relu_vjp",
-    lambda g, y: kernels.relu_vjp(g, y),
-    lambda h, out, g, y: bind(_relu_vjp, h, y),
-    None,  # piecewise linear: the second derivative is 0
+_power: Primitive = defop(
+    "power",
+    lambda x, y: flat(kernels.power, x, y) if x.dtype.kind == "f" else np.power(x, y),
+    lambda g, out, x, y: multiply(multiply(g, y), power(x, subtract(y, 1))),
+    lambda g, out, x, y: multiply(multiply(g, out), _log_or_0(x)),
 )
+
+
+_absolute: Primitive = defop(
+    "absolute", lambda x: np.abs(x), lambda g, out, x: multiply(g, sign(x))
+)
+
+
+_sign: Primitive = defop(
+    "sign",
+    lambda x: np.sign(x),
+    lambda g, out, x: Tensor(np.zeros_like(x._array)),  # flat on both sides of its step
+)
+
+
+def _log_or_0(x: Tensor) -> Tensor:
+    """Logarithm where there is one, else 0: ``0 ** y`` is 0 for all y > 0."""
+    positive = greater(x, 0)
+    return where(positive, log(where(positive, x, 1)), 0)
 
 
 def add(x1: Any, x2: Any) -> Tensor:
@@ -132,33 +141,32 @@ def log(x: Any) -> Tensor:
     return bind(_log, as_float(x))
 
 
-def clip(x: Any, x_min: float, x_max: float) -> Tensor:
-    """Values limited to ``[x_min, x_max]``; the gradient passes at the bounds, too."""
-    x = convert_to_tensor(x)
-    return bind(_clip, x, params=(x.dtype.type(x_min), x.dtype.type(x_max)))
+def log1p(x: Any) -> Tensor:
+    """``log(1 + x)``, exact also for small `x`; in float32 with Eigen's rounding."""
+    return bind(_log1p, as_float(x))
 
 
-def where(condition: Any, x1: Any, x2: Any) -> Tensor:
-    """`x1` where `condition` holds, else `x2`, with broadcasting."""
-    a, b = as_pair(x1, x2)
-    chosen = convert_to_tensor(condition, np.bool_)
-    shape = np.broadcast_shapes(chosen.shape, a.shape, b.shape)
-    a, b, chosen = (t if t.shape == shape else broadcast_to(t, shape) for t in (a, b, chosen))
-    return bind(_where, chosen, a, b)
+def sqrt(x: Any) -> Tensor:
+    """Square root; NaN below 0, and at 0 an infinite slope."""
+    return bind(_sqrt, as_float(x))
 
 
-def relu(x: Any) -> Tensor:
-    """``max(x, 0)``; the gradient at 0 is 0. NaN stays NaN, also inside Keras-like `fit`.
+def power(x1: Any, x2: Any) -> Tensor:
+    """``x1 ** x2``, with broadcasting; NaN for a negative base and a fractional exponent.
 
-    References
-    ----------
-    Keras, ``keras.ops.relu``; TensorFlow, core/kernels/relu_op_functor.h (ReluGrad).
+    The gradient for an exponent is 0 where its base is not positive, as in TensorFlow.
     """
-    return bind(_relu, convert_to_tensor(x))
+    return bind(_power, *to_one_shape(*as_pair(x1, x2)))
 
 
-def mean(x: Any, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
-    """Sum divided by the number of elements that went into it."""
-    x = convert_to_tensor(x)
-    total = sum(x, axis, keepdims)
-    return divide(total, builtins.max(x.size, 1) // builtins.max(total.size, 1))
+def absolute(x: Any) -> Tensor:
+    """``|x|``; its slope at 0 is 0."""
+    return bind(_absolute, convert_to_tensor(x))
+
+
+abs = absolute  # noqa: A001  # keras.ops has both names
+
+
+def sign(x: Any) -> Tensor:
+    """-1, 0 or 1; its gradient is 0 everywhere."""
+    return bind(_sign, convert_to_tensor(x))

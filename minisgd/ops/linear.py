@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 import minisgd_kernels as kernels
 from minisgd.ops.convert import as_float, common_dtype, convert_to_tensor
-from minisgd.ops.reduce import SUM_ROWS
+from minisgd.ops.reduce import SUM_ROWS, broadcast_to
+from minisgd.ops.shape import expand_dims, squeeze
 from minisgd.primitive import Primitive, bind, defop
-from minisgd.tensor import Tensor
+from minisgd.tensor import Array, Tensor
 
 # Longest block of K in a matrix product: oneDNN's on an AVX-512 processor, the reference setup.
 K_BLOCK = 384
 
 
+def _each(product: Callable[..., Array], a: Array, b: Array, k: int) -> Array:
+    """The product of two matrices, or of each pair of two stacks of them."""
+    if a.ndim == 2:
+        return product(a, b, k)
+    pairs = zip(a.reshape(-1, *a.shape[-2:]), b.reshape(-1, *b.shape[-2:]), strict=True)
+    out = np.stack([product(x, y, k) for x, y in pairs])
+    return out.reshape(*a.shape[:-2], *out.shape[1:])
+
+
 # Each product's VJP rules are again two of the three, so the family is closed.
 _matmul: Primitive = defop(
     "matmul",
-    lambda a, b, k: kernels.matmul(a, b, k),
+    lambda a, b, k: _each(kernels.matmul, a, b, k),
     lambda g, out, a, b, k: bind(_matmul_nt, g, b, params=(k,)),
     lambda g, out, a, b, k: bind(_matmul_tn, a, g, params=(k,)),
     params=1,
@@ -26,7 +39,7 @@ _matmul: Primitive = defop(
 
 _matmul_tn: Primitive = defop(  # a.T @ b
     "matmul_tn",
-    lambda a, b, k: kernels.matmul_tn(a, b, k),
+    lambda a, b, k: _each(kernels.matmul_tn, a, b, k),
     lambda g, out, a, b, k: bind(_matmul_nt, b, g, params=(k,)),
     lambda g, out, a, b, k: bind(_matmul, a, g, params=(k,)),
     params=1,
@@ -35,7 +48,7 @@ _matmul_tn: Primitive = defop(  # a.T @ b
 
 _matmul_nt: Primitive = defop(  # a @ b.T
     "matmul_nt",
-    lambda a, b, k: kernels.matmul_nt(a, b, k),
+    lambda a, b, k: _each(kernels.matmul_nt, a, b, k),
     lambda g, out, a, b, k: bind(_matmul, g, b, params=(k,)),
     lambda g, out, a, b, k: bind(_matmul_tn, g, a, params=(k,)),
     params=1,
@@ -60,7 +73,9 @@ def _matrices(x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
 
 
 def matmul(x1: Any, x2: Any) -> Tensor:
-    """Matrix product of two matrices, (M, K) and (K, N).
+    """Matrix product, (..., M, K) and (..., K, N), as NumPy's.
+
+    Leading axes broadcast. A vector is a row on the left, a column on the right.
 
     Raises
     ------
@@ -68,10 +83,22 @@ def matmul(x1: Any, x2: Any) -> Tensor:
         If the shapes don't fit.
     """
     a, b = _matrices(x1, x2)
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
-        msg = f"matmul: expected shapes (M, K) and (K, N), received {a.shape} and {b.shape}"
-        raise ValueError(msg)
-    return bind(_matmul, a, b, params=(K_BLOCK,))
+    row, column = a.ndim == 1, b.ndim == 1
+    shapes = f"matmul: expected shapes (M, K) and (K, N), received {a.shape} and {b.shape}"
+    if not (a.ndim and b.ndim) or a.shape[-1] != b.shape[-1 if column else -2]:
+        raise ValueError(shapes)
+    a, b = expand_dims(a, 0) if row else a, expand_dims(b, 1) if column else b
+    if a.ndim > 2 or b.ndim > 2:
+        try:
+            stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        except ValueError:
+            raise ValueError(f"{shapes}: their leading axes do not broadcast") from None
+        if 0 in stack:
+            raise ValueError(f"{shapes}: at least one matrix is needed")
+        a = broadcast_to(a, stack + a.shape[-2:])
+        b = broadcast_to(b, stack + b.shape[-2:])
+    out = bind(_matmul, a, b, params=(K_BLOCK,))
+    return squeeze(out, [-2] * row + [-1] * column) if row or column else out
 
 
 def dense(x: Any, kernel: Any, bias: Any) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 
 import minisgd_kernels as kernels
 from minisgd.ops.convert import cast, convert_to_tensor
-from minisgd.ops.shape import reshape, transpose
+from minisgd.ops.shape import axes_of, reshape, transpose
 from minisgd.primitive import Primitive, bind, defop
 from minisgd.tensor import Tensor
 
@@ -23,7 +23,7 @@ _broadcast_to: Primitive = defop(
 
 _sum_all: Primitive = defop(
     "sum_all",
-    lambda x: kernels.sum_all(x),
+    lambda x: kernels.sum_all(x.reshape(-1)),
     lambda g, out, x: bind(_broadcast_to, g, params=(x.shape,)),
 )
 
@@ -61,14 +61,18 @@ def sum(  # noqa: A001  # the name is Keras's
     x = convert_to_tensor(x)
     if x.dtype.kind != "f":
         x = cast(x, np.int64 if x.dtype.kind in "iub" else np.float32)
-    axes = _axes(axis, x.ndim)
+    axes = axes_of(axis, x.ndim)
     kept = [a for a in range(x.ndim) if a not in axes]
     if not kept:
         total = bind(_sum_all, x)
-    elif axes == [0] and x.ndim == 2:
-        total = bind(_sum_first, x)
     elif not axes:
         total = reshape(x, x.shape)
+    elif axes == list(range(len(axes))):
+        rest = x.shape[len(axes) :]
+        lead = int(np.prod(x.shape[: len(axes)]))
+        matrix = x if x.ndim == 2 else reshape(x, (lead, int(np.prod(rest))))
+        total = bind(_sum_first, matrix)
+        total = total if x.ndim == 2 else reshape(total, rest)
     else:
         if kept != list(range(len(kept))):
             x, kept = transpose(x, kept + axes), list(range(len(kept)))
@@ -82,22 +86,16 @@ def sum(  # noqa: A001  # the name is Keras's
     return total
 
 
-def _axes(axis: int | Sequence[int] | None, ndim: int) -> list[int]:
-    """Axes as an ascending list of non-negative numbers."""
-    if axis is None:
-        return list(range(ndim))
-    chosen = [axis] if isinstance(axis, int) else list(axis)
-    for a in chosen:
-        if not -ndim <= a < ndim:
-            msg = f"`axis`: expected a number from {-ndim} to {ndim - 1}, received {a}"
-            raise ValueError(msg)
-    return sorted({a % ndim for a in chosen})
+def sum_to(g: Tensor, shape: tuple[int, ...], rows_in_order: bool = False) -> Tensor:
+    """Undo a broadcast: sum over the axes along which `shape` was repeated.
 
-
-def sum_to(g: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Undo a broadcast: sum over the axes along which `shape` was repeated."""
+    With `rows_in_order` a vector along the last axis is summed as a bias: Keras takes such an
+    addition for one.
+    """
     if g.shape == shape:
         return g
+    if rows_in_order and g.size and g.shape[-1:] == shape[-1:] == (int(np.prod(shape)),):
+        return reshape(bind(SUM_ROWS, reshape(g, (-1, shape[-1]))), shape)
     lead = g.ndim - len(shape)
     repeated = [i for i, n in enumerate(shape) if n == 1 and g.shape[lead + i] != 1]
     return reshape(sum(g, list(range(lead)) + [lead + i for i in repeated]), shape)

@@ -1,34 +1,88 @@
-"""Optimizers: SGD (Keras: ``keras.optimizers``)."""
+"""Optimizers: SGD and learning-rate schedules (Keras: ``keras.optimizers``)."""
 
 from typing import Any
 
+from minisgd.optimizers import schedules
+from minisgd.optimizers.optimizer import Optimizer
 from minisgd.optimizers.sgd import SGD
 from minisgd.utils.lookup import did_you_mean
 from minisgd.utils.unsupported import advice, explain
 
-__all__ = ["SGD", "get"]
+__all__ = ["SGD", "Optimizer", "deserialize", "get", "schedules", "serialize"]
+
+_MODULE = "keras.optimizers"  # in configurations, so that Keras reads ours and we its
 
 
-def get(identifier: Any) -> SGD:
-    """Optimizer with a name ("sgd", in any case); an SGD is itself.
+def get(identifier: Any) -> Optimizer:
+    """Optimizer with a name ("sgd", in any case) or a configuration; an optimizer is itself.
 
     Raises
     ------
     ValueError
         If it is anything else; the message says what to use.
     """
-    if isinstance(identifier, SGD):
+    if isinstance(identifier, Optimizer):
         return identifier
+    if isinstance(identifier, dict):
+        return deserialize(identifier)
     if identifier is SGD or (isinstance(identifier, str) and identifier.lower() == "sgd"):
         return SGD()
-    hint = did_you_mean(identifier, ["sgd"]) if isinstance(identifier, str) else ""
-    if identifier == "rmsprop":
+    raise _unknown(identifier, identifier)
+
+
+def serialize(optimizer: Optimizer) -> dict[str, Any]:
+    """Optimizer as a dict in Keras's form: module, class_name, config, registered_name."""
+    kind = type(optimizer)
+    return {
+        "module": _MODULE if kind is SGD else kind.__module__,
+        "class_name": kind.__name__,
+        "config": optimizer.get_config(),
+        "registered_name": None if kind is SGD else kind.__name__,
+    }
+
+
+def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Optimizer:
+    """Optimizer from the dict that `serialize` (ours or Keras's) wrote.
+
+    Parameters
+    ----------
+    config : dict
+        With "class_name" (in any case) and "config".
+    custom_objects : dict, optional
+        Optimizers, schedules and functions of your own by name.
+
+    Raises
+    ------
+    ValueError
+        If the class is unknown.
+
+    Examples
+    --------
+    >>> schedule = schedules.CosineDecay(0.5, decay_steps=100)
+    >>> optimizer = deserialize(serialize(SGD(schedule, momentum=0.75)))
+    >>> optimizer.momentum, float(optimizer.learning_rate)
+    (0.75, 0.5)
+    """
+    name = config.get("class_name") if isinstance(config, dict) else None
+    kind = (custom_objects or {}).get(str(name))
+    if kind is None and str(name).lower() == "sgd":
+        kind = SGD
+    if kind is None:
+        raise _unknown(name, config)
+    optimizer: Optimizer = kind.from_config(config.get("config", {}), custom_objects)
+    return optimizer
+
+
+def _unknown(name: Any, identifier: Any) -> ValueError:
+    """Error for what is no optimizer."""
+    hint = did_you_mean(name, ["sgd"]) if isinstance(name, str) else ""
+    if name == "rmsprop":
         hint = " (It is the default of Keras's `compile`: name an optimizer.)"
     msg = (
         f"Could not interpret optimizer identifier: {identifier!r}.{hint} Expected 'sgd' or an SGD "
-        f"instance; {advice('optimizers', str(identifier))}."
+        f"instance; {advice('optimizers', str(name))}."
     )
-    raise ValueError(msg)
+    return ValueError(msg)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,7 @@
 """What live Keras computed, kept in a file, so that parity can be checked without TensorFlow.
 
 ``python -m minisgd.parity.recordings`` (``make parity-record``) makes the file anew from live
-Keras. It holds checksums of what must be equal on every machine (initial weights, orders of samples,
+Keras. It holds checksums of what must be equal everywhere (initial weights, orders of samples,
 Dropout masks, Eigen's sums and losses) and the losses of the three scripts' first steps, with the
 versions, flags and processor that they came from: behind matrix products the bits depend on those.
 """
