@@ -28,7 +28,56 @@ def softmax(x: Any, axis: int = -1) -> Tensor:
     return ops.softmax(x, axis)
 
 
-_BY_NAME: dict[str, Activation] = {"linear": linear, "relu": relu, "softmax": softmax}
+def log_softmax(x: Any, axis: int = -1) -> Tensor:
+    """Logarithm of `softmax`, without its overflow and underflow."""
+    return ops.log_softmax(x, axis)
+
+
+def sigmoid(x: Any) -> Tensor:
+    """``1 / (1 + exp(-x))``; remembers `x` as ``logits`` for the loss."""
+    return ops.sigmoid(x)
+
+
+def tanh(x: Any) -> Tensor:
+    """Hyperbolic tangent."""
+    return ops.tanh(x)
+
+
+def elu(x: Any, alpha: float = 1.0) -> Tensor:
+    """``x`` where positive, else ``alpha * (exp(x) - 1)`` (Clevert et al., ICLR 2016)."""
+    return ops.elu(x, alpha)
+
+
+def leaky_relu(x: Any, negative_slope: float = 0.2) -> Tensor:
+    """``x`` where positive, else ``negative_slope * x`` (Maas et al., ICML 2013)."""
+    return ops.leaky_relu(x, negative_slope)
+
+
+def softplus(x: Any) -> Tensor:
+    """``log(1 + exp(x))``, a smooth relu."""
+    return ops.softplus(x)
+
+
+def exponential(x: Any) -> Tensor:
+    """``exp(x)``."""
+    return ops.exp(x)
+
+
+_BY_NAME: dict[str, Activation] = {
+    function.__name__: function
+    for function in (
+        elu,
+        exponential,
+        leaky_relu,
+        linear,
+        log_softmax,
+        relu,
+        sigmoid,
+        softmax,
+        softplus,
+        tanh,
+    )
+}
 
 
 def get(identifier: str | Activation | None) -> Activation:

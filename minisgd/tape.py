@@ -205,13 +205,12 @@ class GradientTape:
         for number, equation in enumerate(self._equations, start=1):
             for tensor in equation.inputs:
                 if id(tensor) not in names:
-                    known = (
-                        tensor.path if isinstance(tensor, Variable) else f"input_{next(numbers)}"
-                    )
+                    known = getattr(tensor, "path", None) or f"input_{next(numbers)}"
                     names[id(tensor)] = known
                     lines.append(f"{known}: {_type(tensor)}")
             names[id(equation.output)] = f"t{number}"
-            arguments = [names[id(t)] for t in equation.inputs] + [_param(p) for p in equation.params]
+            arguments = [names[id(t)] for t in equation.inputs]
+            arguments += [_param(p) for p in equation.params]
             call = f"{equation.primitive.name}({', '.join(arguments)})"
             lines.append(f"t{number}: {_type(equation.output)} = {call}")
         return "\n".join(lines)

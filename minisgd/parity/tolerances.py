@@ -119,6 +119,42 @@ MASK_STEPS = Tolerance(
     "0 to 6 were seen in 18,750 steps between any two implementations",
 )
 
+# One op from equal inputs, where TensorFlow uses what we do without.
+
+OP_ZEROS = Tolerance(
+    "largest difference", "max_abs", 0.0, "equal, but a zero may have the other sign"
+)
+OP_RECIPROCAL = Tolerance(
+    "relative Frobenius difference",
+    "rel_frobenius",
+    1.2e-7,
+    "about one unit each: TensorFlow multiplies by a reciprocal, which the processor estimates",
+)
+OP_POWER = Tolerance(
+    "ulp", "ulp", 2.0, "Eigen's pow is off by up to one unit, its gradient by two; ours rounds once"
+)
+OP_C_LIBRARY = Tolerance(
+    "ulp", "ulp", 1.0, "what fills no packet of eight: the C library's log1pf, off by one unit"
+)
+OP_REDUCTION = Tolerance(
+    "largest difference over largest element",
+    "scaled_max",
+    1e-6,
+    "over a middle axis, or axes apart, we sum each row as over the last axis, TensorFlow does not",
+)
+OP_PRODUCT = Tolerance(
+    "relative Frobenius difference",
+    "rel_frobenius",
+    1e-6,
+    "oneDNN and Eigen choose the order of a small product by processor",
+)
+OP_SOFTMAX = Tolerance(
+    "relative Frobenius difference",
+    "rel_frobenius",
+    1e-6,
+    "oneDNN's softmax rounds by instruction set",
+)
+
 # Whole runs.
 
 RUN_WEIGHTS = Tolerance(
