@@ -69,7 +69,7 @@ class Sequential(Trainer, Layer):
     def pop(self) -> Layer:
         """Remove the last layer and return it."""
         if not self._layers:
-            raise TypeError("There are no layers in the model.")
+            raise IndexError("pop from empty list: there are no layers in the model.")
         layer = self._layers.pop()
         self.built = bool(self._layers) and all(layer.built for layer in self._layers)
         return layer

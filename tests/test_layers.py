@@ -160,7 +160,7 @@ def test_add_and_pop():
         np.testing.assert_array_equal(kept, before)
     for _ in model.layers:
         model.pop()
-    with pytest.raises(TypeError, match="no layers"):
+    with pytest.raises(IndexError, match="no layers"):
         model.pop()
 
 
@@ -208,6 +208,7 @@ def test_get_layer():
 
 
 def test_a_frozen_layer():
+    keras.utils.set_random_seed(0)  # some starts have no hidden unit that this input reaches
     model = mlp()
     model.layers[0].trainable = False
     assert [w.path for w in model.trainable_variables] == [

@@ -170,7 +170,7 @@ def test_what_compile_has_not_yet(argument):
     ("make", "message"),
     [
         (lambda: layers.Dense(2, activation="rel"), "Did you mean 'relu'"),
-        (lambda: layers.Dense(2, activation="tanh"), "activation function identifier: 'tanh'"),
+        (lambda: layers.Dense(2, activation="gelu"), "activation function identifier: 'gelu'"),
         (lambda: layers.Activation("sofmax"), "Did you mean 'softmax'"),
         (
             lambda: layers.Dense(2, kernel_initializer="glorot_unifrom"),

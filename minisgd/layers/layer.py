@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,12 @@ class Layer:
         self._weights: list[Variable] = []
         self._made_trainable = 0  # these come first in `weights`, as in Keras
         self._takes_training = "training" in inspect.signature(self.call).parameters
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let a subclass's `build` mark the layer as built, whoever calls it."""
+        super().__init_subclass__(**kwargs)
+        if "build" in cls.__dict__:
+            cls.build = _marking_built(cls.build)  # type: ignore[method-assign]
 
     # --- what subclasses override ---
     def build(self, input_shape: Shape) -> None:
@@ -229,6 +236,17 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+def _marking_built(build: Callable[..., None]) -> Callable[..., None]:
+    """`build` that also sets ``built``."""
+
+    @functools.wraps(build)
+    def build_and_mark(self: Layer, *args: Any, **kwargs: Any) -> None:
+        build(self, *args, **kwargs)
+        self.built = True
+
+    return build_and_mark
 
 
 def _checked_shape(shape: Any) -> Shape:

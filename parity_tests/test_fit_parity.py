@@ -1,0 +1,477 @@
+"""Small runs of `fit` beside Keras's, from the same seed: callbacks, History, results, errors.
+
+Keys, order, counts, accuracies and iterations must be the same; losses, weights and predictions,
+which come from matrix products, may differ by the tolerances of a step.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minisgd.parity import tolerances
+from minisgd.parity.report import Ledger
+from minisgd.parity.sides import Side, keras_side, minisgd_side
+from minisgd.parity.tolerances import EQUAL
+
+pytestmark = pytest.mark.run
+N, FEATURES, CLASSES = 101, 20, 4
+CATEGORICAL, SPARSE = "categorical_crossentropy", "sparse_categorical_crossentropy"
+
+
+def make_data() -> dict[str, np.ndarray]:
+    """Classes that lie apart, so that there is something to learn in a few steps."""
+    rng = np.random.default_rng(0)
+    classes = rng.integers(0, CLASSES, N)
+    centres = rng.random((CLASSES, FEATURES))
+    x = (centres[classes] + rng.standard_normal((N, FEATURES)) * 0.2).astype(np.float32)
+    return {
+        "x": x,
+        "classes": classes,
+        "y": np.eye(CLASSES, dtype=np.float32)[classes],
+        "w": rng.random(N, np.float32),
+    }
+
+
+DATA = make_data()
+X, Y, C, W = DATA["x"], DATA["y"], DATA["classes"], DATA["w"]
+XV, YV, CV, WV = X[:30] + 0.25, Y[:30], C[:30], W[30:60]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A run: arguments of `fit`, and where they differ from the usual, of model and `compile`.
+
+    `fits` are the further calls of `fit` on the same model; `warns` says that data run out.
+    """
+
+    name: str
+    fit: Mapping[str, Any] = field(default_factory=dict)
+    x: np.ndarray = field(default_factory=lambda: X)
+    y: np.ndarray = field(default_factory=lambda: Y)
+    loss: Any = CATEGORICAL
+    metrics: tuple[str, ...] | None = ("accuracy",)
+    sgd: Mapping[str, Any] = field(default_factory=lambda: {"learning_rate": 0.1})
+    dropout: float = 0.0
+    fits: tuple[Mapping[str, Any], ...] = ()
+    stop: tuple[int, int | None] | None = None
+    warns: bool = False
+
+    def __str__(self) -> str:
+        return self.name
+
+
+MOMENTUM = {"learning_rate": 0.1, "momentum": 0.9}
+CASES = [
+    Case("defaults"),
+    Case("batch_size 16", {"batch_size": 16}),
+    Case("batch_size 1000", {"batch_size": 1000}),
+    Case("one epoch", {"epochs": 1}),
+    Case("validation_split", {"validation_split": 0.25}),
+    Case("validation_split and weights", {"validation_split": 0.25, "sample_weight": W}),
+    Case("validation_data", {"validation_data": (XV, YV)}),
+    Case("validation_data, weights", {"validation_data": (XV, YV, WV)}),
+    Case(
+        "validation in batches",
+        {"validation_data": [XV, YV], "validation_batch_size": 7, "validation_steps": 3},
+    ),
+    Case("validation_freq 2", {"validation_data": (XV, YV), "validation_freq": 2, "epochs": 3}),
+    Case(
+        "validation_freq [1, 3]",
+        {"validation_data": (XV, YV), "validation_freq": [1, 3], "epochs": 3},
+    ),
+    Case("class_weight", {"class_weight": {0: 2.0, 2: 0.5}}),
+    Case("class_weight, classes", {"class_weight": {1: 3.0, 3: 0}}, y=C, loss=SPARSE),
+    Case("sample_weight", {"sample_weight": W}),
+    Case("sample_weight (N, 1)", {"sample_weight": W[:, None]}),
+    Case("sample_weight float64", {"sample_weight": W.astype(np.float64)}),
+    Case("no shuffle", {"shuffle": False}),
+    Case("shuffle in batches", {"shuffle": "batch"}),
+    Case("steps over epochs", {"steps_per_epoch": 3, "batch_size": 32, "epochs": 3}),
+    Case("steps run out", {"steps_per_epoch": 6, "batch_size": 32, "epochs": 3}, warns=True),
+    Case("steps without batch_size", {"steps_per_epoch": 5, "batch_size": None}),
+    Case("initial_epoch", {"initial_epoch": 1}),
+    Case("no epoch left", {"initial_epoch": 2}),
+    Case("epochs 0", {"epochs": 0}),
+    Case("classes", y=C, loss=SPARSE),
+    Case("classes (N, 1), float", y=C[:, None].astype(np.float32), loss=SPARSE),
+    Case("classes, validated", {"validation_data": (XV, CV)}, y=C, loss=SPARSE),
+    Case("Dropout", {"validation_data": (XV, YV)}, dropout=0.4),
+    Case("momentum", sgd=MOMENTUM),
+    Case("nesterov", sgd=MOMENTUM | {"nesterov": True}),
+    Case("stop in a batch", {"validation_split": 0.2, "epochs": 3}, stop=(1, 1)),
+    Case("stop after an epoch", {"validation_split": 0.2, "epochs": 3}, stop=(1, None)),
+    Case("two fits", sgd=MOMENTUM, fits=({"epochs": 2}, {"initial_epoch": 2, "epochs": 3})),
+    Case("no metrics", {"validation_split": 0.2}, metrics=None),
+    Case("two metrics", {"validation_split": 0.2}, metrics=("Accuracy", "acc")),
+    Case("mean squared error", loss="mse"),
+    Case("x uint8", x=(X * 4).clip(0, 9).astype(np.uint8)),
+    Case("x int64", x=(X * 4).astype(np.int64)),
+    Case("x, y float64", x=X.astype(np.float64), y=Y.astype(np.float64)),
+    Case("x float16", x=X.astype(np.float16)),
+    Case("y uint8", y=Y.astype(np.uint8)),
+    Case("y bool", y=Y.astype(bool)),
+]
+
+
+def build(ns: Any, dropout: float = 0.0) -> Any:
+    layers = ns.layers
+    stack = [layers.Input((FEATURES,)), layers.Dense(8, activation="relu")]
+    if dropout:
+        stack.append(layers.Dropout(dropout))
+    return ns.Sequential([*stack, layers.Dense(CLASSES, activation="softmax")])
+
+
+def recorder(ns: Any, model: Any, case: Case, events: list[tuple[str, int | None, Any]]) -> Any:
+    """Writes down every call with logs; stops the training where the case says so."""
+    epochs = []
+
+    class Recorder(ns.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            epochs.append(epoch)
+            events.append(("epoch begins", epoch, None))
+
+        def on_train_batch_end(self, batch, logs=None):
+            events.append(("batch", batch, dict(logs)))
+            if case.stop == (epochs[-1], batch):
+                model.stop_training = True
+
+        def on_test_batch_end(self, batch, logs=None):
+            events.append(("test batch", batch, dict(logs)))
+
+        def on_epoch_end(self, epoch, logs=None):
+            events.append(("epoch", epoch, dict(logs)))
+            if case.stop == (epoch, None):
+                model.stop_training = True
+
+        def on_train_end(self, logs=None):
+            events.append(("end", None, None if logs is None else dict(logs)))
+
+    return Recorder()
+
+
+def run(side: Side, case: Case) -> dict[str, Any]:
+    """Train from the seed; everything that can be asked afterwards."""
+    side.ns.utils.set_random_seed(42)
+    model = build(side.ns, case.dropout)
+    model.compile(
+        side.ns.optimizers.SGD(**case.sgd),
+        case.loss,
+        metrics=None if case.metrics is None else list(case.metrics),
+        run_eagerly=True,
+    )
+    events: list[tuple[str, int | None, Any]] = []
+    histories = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for more in ({}, *case.fits):
+            arguments = {"epochs": 2, "verbose": 0, **case.fit, **more}
+            watch = recorder(side.ns, model, case, events)
+            history = model.fit(case.x, case.y, callbacks=[watch], **arguments)
+            assert model.history is history
+            histories.append((history.history, history.epoch, history.params["epochs"]))
+    ran_out = sum("ran out of data" in str(w.message) for w in caught)
+    results = model.evaluate(case.x, case.y, verbose=0, sample_weight=W, batch_size=40)
+    return {
+        "events": events,
+        "histories": histories,
+        "ran out": ran_out,
+        "evaluate": results,
+        "predictions": np.asarray(model.predict(case.x, verbose=0, batch_size=40)),
+        "state": [np.asarray(v) for v in (*model.get_weights(), *model.optimizer.variables)],
+        "iterations": int(model.optimizer.iterations),
+    }
+
+
+def shape_of(value: Any) -> Any:
+    """The same structure without its floats: keys in order, types, whole numbers and words."""
+    if isinstance(value, dict):
+        return [(key, shape_of(v)) for key, v in value.items()]
+    if isinstance(value, list | tuple):
+        return [shape_of(v) for v in value]
+    return float if isinstance(value, float) else value
+
+
+def floats_of(value: Any, name: str = "") -> list[tuple[str, float]]:
+    """Its floats in order, each with its key."""
+    if isinstance(value, dict):
+        return [pair for key, v in value.items() for pair in floats_of(v, key)]
+    if isinstance(value, list | tuple):
+        return [pair for v in value for pair in floats_of(v, name)]
+    return [(name, value)] if isinstance(value, float) else []
+
+
+def check_values(ledger: Ledger, what: str, ours: Any, theirs: Any) -> None:
+    """Accuracies by equality, everything else as a loss."""
+    for (key, mine), (_, value) in zip(floats_of(ours), floats_of(theirs), strict=True):
+        bounds = EQUAL if "acc" in key.lower() else tolerances.LOSS
+        ledger.check(what, key, np.float64(mine), np.float64(value), (bounds,))
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_fit(case):
+    ours, theirs = run(minisgd_side(), case), run(keras_side(), case)
+    for key in ("events", "histories", "ran out", "iterations", "evaluate"):
+        assert shape_of(ours[key]) == shape_of(theirs[key]), key
+    assert bool(ours["ran out"]) == case.warns
+    ledger = Ledger(bits=False)
+    for key in ("events", "histories"):
+        check_values(ledger, key, ours[key], theirs[key])
+    results = [r if isinstance(r, list) else [r] for r in (ours["evaluate"], theirs["evaluate"])]
+    names = ["loss", *(case.metrics or ())]
+    check_values(ledger, "evaluate", *(dict(zip(names, r, strict=True)) for r in results))
+    ledger.check(
+        "the end",
+        "predictions",
+        ours["predictions"],
+        theirs["predictions"],
+        (tolerances.ACTIVATION,),
+    )
+    for number, (mine, value) in enumerate(zip(ours["state"], theirs["state"], strict=True)):
+        weights = len(build(minisgd_side().ns).weights)
+        bound = tolerances.VELOCITY
+        if number < weights:
+            bound = tolerances.RUN_WEIGHTS
+        elif number < weights + 2:
+            bound = EQUAL  # iteration, learning rate
+        ledger.check("the end", f"variable {number}", mine, value, (bound,))
+    assert ledger.passed, str(ledger)
+
+
+def test_unseeded_fits_differ():
+    """Without a seed of their own, later models have other weights and other losses."""
+    for side in (minisgd_side(), keras_side()):
+        losses = set()
+        for _ in range(3):
+            model = build(side.ns)
+            model.compile("sgd", CATEGORICAL, run_eagerly=True)
+            losses.add(model.fit(X, Y, verbose=0, epochs=1, batch_size=64).history["loss"][0])
+        assert len(losses) == 3
+
+
+@pytest.mark.parametrize("metrics", [None, ["accuracy"], ["accuracy", "acc"]], ids=str)
+def test_one_batch_at_a_time(metrics):
+    """Values, types and order of train_on_batch, test_on_batch and predict_on_batch."""
+    found = []
+    for side in (minisgd_side(), keras_side()):
+        side.ns.utils.set_random_seed(1)
+        model = build(side.ns)
+        sgd = side.ns.optimizers.SGD(0.1)
+        model.compile(sgd, CATEGORICAL, metrics=metrics, run_eagerly=True)
+        seen: list[Any] = [
+            model.train_on_batch(X[:32], Y[:32]),
+            model.train_on_batch(X[32:], Y[32:]),
+            model.train_on_batch(X[:7], Y[:7], sample_weight=W[:7]),
+            model.train_on_batch(X[:9], Y[:9], class_weight={0: 2.0, 1: 0.1}),
+            model.train_on_batch(X[:32], Y[:32], return_dict=True),
+            model.test_on_batch(X[:32], Y[:32]),
+            model.test_on_batch(X[:5], Y[:5], sample_weight=W[:5]),
+            model.test_on_batch(X[:5], Y[:5], return_dict=True),
+            model.evaluate(X, Y, verbose=0, return_dict=True),
+            model.evaluate(X, Y, verbose=0, steps=2, batch_size=8),
+        ]
+        predictions = model.predict_on_batch(X[:5])
+        assert type(predictions) is np.ndarray
+        assert predictions.dtype == np.float32
+        found.append((seen, predictions, int(model.optimizer.iterations)))
+    (ours, p, iterations), (theirs, reference, expected) = found
+    assert iterations == expected == 5
+    assert shape_of(ours) == shape_of(theirs)
+    ledger = Ledger(bits=False)
+    names = ["loss", *(metrics or [])]
+    for number, (mine, value) in enumerate(zip(ours, theirs, strict=True)):
+        if isinstance(mine, list):
+            mine, value = (dict(zip(names, v, strict=True)) for v in (mine, value))
+        check_values(ledger, f"call {number}", {"loss": mine}, {"loss": value})
+    ledger.check("the end", "predictions", p, reference, (tolerances.ACTIVATION,))
+    assert ledger.passed, str(ledger)
+
+
+# --- errors ---
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """What is done with a fresh compiled model, and the words that both messages share.
+
+    `reason` is given where minisgd refuses what Keras lets pass, or meets with an accident: then
+    only minisgd must raise, ValueError unless said otherwise, with the phrase.
+    """
+
+    name: str
+    act: Callable[[Any, Any], Any]
+    phrase: str
+    error: type[Exception] = ValueError
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def fit(**changes: Any) -> Callable[[Any, Any], Any]:
+    """Train for one epoch with some arguments changed."""
+    return lambda ns, model: model.fit(
+        **{"x": X[:10], "y": Y[:10], "epochs": 1, "verbose": 0, **changes}
+    )
+
+
+def compiled_with(**changes: Any) -> Callable[[Any, Any], Any]:
+    """Compile with some arguments changed, then train."""
+
+    def act(ns: Any, model: Any) -> Any:
+        model.compile(**{"optimizer": "sgd", "loss": CATEGORICAL, "run_eagerly": True, **changes})
+        return model.fit(X[:10], Y[:10], verbose=0)
+
+    return act
+
+
+def uncompiled(method: str) -> Callable[[Any, Any], Any]:
+    return lambda ns, model: getattr(build(ns), method)(X[:10], Y[:10])
+
+
+PHRASES = {
+    "target rank": "Arguments `target` and `output` must have the same rank (ndim)",
+    "target shape": "Arguments `target` and `output` must have the same shape",
+    "cardinality": "Data cardinality is ambiguous. Make sure all arrays contain the same number of",
+    "uncompiled": "You must call `compile()` before using the model",
+    "split": "samples, which is not sufficient to split it into a validation and training set",
+}
+WRONG = [
+    Wrong("lengths differ", fit(y=Y[:9]), PHRASES["cardinality"]),
+    Wrong("lengths differ: x", fit(y=Y[:9]), "'x' sizes: 10\n'y' sizes: 9\n"),
+    Wrong("weights' length", fit(sample_weight=W[:9]), PHRASES["cardinality"]),
+    Wrong("x a list", fit(x=X[:10].tolist()), "Unrecognized data type"),
+    Wrong("y a list", fit(y=Y[:10].tolist()), "Unrecognized data type"),
+    Wrong("weight a number", fit(sample_weight=0.5), "Unrecognized data type"),
+    Wrong("x of words", fit(x=np.full((10, 20), "a")), "Invalid dtype"),
+    Wrong("x of objects", fit(x=X[:10].astype(object)), "Invalid dtype"),
+    Wrong("width", fit(x=X[:10, :3]), "expected axis -1 of input shape to have value 20, but"),
+    Wrong("rank", fit(x=X[:10, :, None]), "input has incompatible shape"),
+    Wrong("y's width", fit(y=Y[:10, :3]), PHRASES["target shape"]),
+    Wrong("y of classes", fit(y=C[:10]), PHRASES["target rank"]),
+    Wrong(
+        "one-hot for sparse",
+        lambda ns, model: compiled_with(loss=SPARSE)(ns, model),
+        "Argument `output` must have rank (ndim) `target.ndim - 1`",
+    ),
+    Wrong("y None", fit(y=None), "None values not supported."),
+    Wrong("batch_size -1", fit(batch_size=-1), ""),
+    Wrong("batch_size 2.5", fit(batch_size=2.5), "", TypeError),
+    Wrong("batch_size '4'", fit(batch_size="4"), "", TypeError),
+    Wrong("epochs 1.5", fit(epochs=1.5), "", TypeError),
+    Wrong("epochs None", fit(epochs=None), "", TypeError),
+    Wrong("split 0.99", fit(validation_split=0.99), PHRASES["split"]),
+    Wrong("split 0.9", fit(validation_split=0.9), PHRASES["split"]),
+    Wrong("split 1.0", fit(validation_split=1.0), ""),
+    Wrong(
+        "4 validation items", fit(validation_data=(X, Y, W, W)), "Data is expected to be in form"
+    ),
+    Wrong("validation_freq 'a'", fit(validation_data=(X, Y), validation_freq="a"), ""),
+    Wrong(
+        "both weights",
+        fit(class_weight={0: 1.0}, sample_weight=W[:10]),
+        "You cannot `class_weight` and `sample_weight` at the same time",
+    ),
+    Wrong(
+        "both weights on a batch",
+        lambda ns, m: m.train_on_batch(X[:4], Y[:4], sample_weight=W[:4], class_weight={0: 1.0}),
+        "",
+    ),
+    *(
+        Wrong(f"uncompiled {method}", uncompiled(method), PHRASES["uncompiled"])
+        for method in ("fit", "evaluate", "train_on_batch", "test_on_batch")
+    ),
+    Wrong("no loss", compiled_with(loss=None), "No loss to compute. Provide a `loss` argument"),
+    Wrong("loss unknown", compiled_with(loss="foo"), "Could not interpret loss identifier: "),
+    Wrong(
+        "metric unknown", compiled_with(metrics=["foo"]), "Could not interpret metric identifier"
+    ),
+    Wrong("metrics a word", compiled_with(metrics="accuracy"), "Expected `metrics` argument to be"),
+    Wrong(
+        "optimizer unknown", compiled_with(optimizer="foo"), "Could not interpret optimizer iden"
+    ),
+    Wrong("compile(foo=1)", compiled_with(foo=1), "foo", TypeError),
+    Wrong("fit(foo=1)", fit(foo=1), "foo", TypeError),
+    Wrong(
+        "reduction unknown",
+        lambda ns, model: ns.losses.CategoricalCrossentropy(reduction="foo"),
+        "Invalid value for argument `reduction`",
+    ),
+    Wrong("predict: width", lambda ns, model: model.predict(X[:10, :3], verbose=0), "(10, 3)"),
+    Wrong("evaluate: y's width", lambda ns, m: m.evaluate(X, Y[:, :3], verbose=0), "same shape"),
+    # Stricter than Keras.
+    Wrong("no samples", fit(x=X[:0], y=Y[:0]), "", reason="Keras trains on nothing, and warns"),
+    Wrong("batch_size 0", fit(batch_size=0), "", reason="Keras takes 0 for the default, 32"),
+    Wrong("epochs -1", fit(epochs=-1), "", reason="Keras does nothing"),
+    Wrong("split -0.1", fit(validation_split=-0.1), "", reason="Keras trains on other samples"),
+    Wrong("split 1.5", fit(validation_split=1.5), "", reason="Keras trains on a slice"),
+    Wrong(
+        "validation_freq 0",
+        fit(validation_data=(X, Y), validation_freq=0),
+        "",
+        reason="Keras divides by zero, after the first epoch",
+    ),
+    Wrong(
+        "weights (N, 2)",
+        fit(sample_weight=np.ones((10, 2), np.float32)),
+        "",
+        reason="in Keras, TensorFlow raises its own error in the first step",
+    ),
+    Wrong(
+        "a class too many",
+        lambda ns, model: (
+            model.compile("sgd", SPARSE, run_eagerly=True),
+            model.fit(X, C + 1, verbose=0),
+        ),
+        "labels: expected whole numbers from 0 to 3",
+        reason="in Keras, TensorFlow raises its own error in the step that meets it",
+    ),
+    Wrong(
+        "half a class",
+        lambda ns, model: (
+            model.compile("sgd", SPARSE, run_eagerly=True),
+            model.fit(X, C * 0.5, verbose=0),
+        ),
+        "labels: expected whole numbers",
+        reason="Keras cuts off the fraction",
+    ),
+    Wrong("shuffle 'foo'", fit(shuffle="foo"), "", reason="Keras takes any word for True"),
+    Wrong("class_weight < 0", fit(class_weight={0: -1.0}), "", reason="Keras climbs the loss"),
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=str)
+def test_errors(wrong):
+    for side in (minisgd_side(), keras_side()):
+        if wrong.reason and side.name == "keras":
+            continue
+        model = build(side.ns)
+        model.compile("sgd", CATEGORICAL, metrics=["accuracy"], run_eagerly=True)
+        before = [np.array(w) for w in model.get_weights()]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with pytest.raises(wrong.error) as raised:
+                wrong.act(side.ns, model)
+        assert type(raised.value) is wrong.error, side.name
+        assert wrong.phrase in str(raised.value), side.name
+        if side.name == "minisgd":
+            assert all(map(np.array_equal, before, model.get_weights()))
+
+
+@pytest.mark.parametrize("wrong", [w for w in WRONG if w.reason], ids=str)
+def test_keras_does_not_refuse_in_this_way(wrong):
+    """Where Keras comes to raise ValueError too, the case belongs among the others."""
+    ns = keras_side().ns
+    model = build(ns)
+    model.compile("sgd", CATEGORICAL, metrics=["accuracy"], run_eagerly=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            wrong.act(ns, model)
+        except Exception as error:
+            assert type(error) is not ValueError
