@@ -241,7 +241,8 @@ def epoch_order(n: int, epoch: int = 0) -> Array:
     core/kernels/random_shuffle_op.cc.
     """
     key, counter = _shuffle_stream(epoch)
-    return kernels.philox_shuffle(key, counter, n)
+    order: Array = kernels.philox_shuffle(key, counter, n)
+    return order
 
 
 def batchwise_order(n: int, batch_size: int, epoch: int = 0) -> Array:

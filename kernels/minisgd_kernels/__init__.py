@@ -8,66 +8,7 @@ A kernel's module, and Numba with it, is imported when the kernel is first asked
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from minisgd_kernels.activation import (
-        elu,
-        elu_vjp,
-        sigmoid,
-        sigmoid_vjp,
-        softplus,
-        tanh,
-    )
-    from minisgd_kernels.classification import (
-        log_softmax,
-        softmax,
-        softmax_cross_entropy,
-        softmax_cross_entropy_backprop,
-        sparse_softmax_cross_entropy,
-        sparse_softmax_cross_entropy_backprop,
-    )
-    from minisgd_kernels.elementwise import (
-        add,
-        clip,
-        clip_vjp,
-        divide,
-        exponential,
-        logarithm,
-        logarithm_1p,
-        multiply,
-        power,
-        relu,
-        relu_vjp,
-        square_root,
-        square_root_vjp,
-        subtract,
-        where,
-    )
-    from minisgd_kernels.indexing import scatter_add
-    from minisgd_kernels.linear import dense, matmul, matmul_nt, matmul_tn, sum_rows
-    from minisgd_kernels.philox import (
-        philox_normal,
-        philox_shuffle,
-        philox_truncated_normal,
-        philox_uint32,
-        philox_uniform,
-    )
-    from minisgd_kernels.reduce import sum_all, sum_first, sum_last
-    from minisgd_kernels.scalar import scalar_cosine, scalar_logarithm, scalar_power
-    from minisgd_kernels.update import (
-        accumulate_inplace,
-        average_inplace,
-        clipped_by_norm,
-        clipped_by_value,
-        decay_inplace,
-        global_norm_factor,
-        momentum_inplace,
-        nesterov_inplace,
-        scaled,
-        sgd_inplace,
-        sum_of_squares,
-    )
+from typing import Any
 
 _MODULES = {
     "activation": ("elu", "elu_vjp", "sigmoid", "sigmoid_vjp", "softplus", "tanh"),
@@ -123,63 +64,7 @@ _MODULES = {
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = [
-    "accumulate_inplace",
-    "add",
-    "average_inplace",
-    "clip",
-    "clip_vjp",
-    "clipped_by_norm",
-    "clipped_by_value",
-    "decay_inplace",
-    "dense",
-    "divide",
-    "elu",
-    "elu_vjp",
-    "exponential",
-    "log_softmax",
-    "global_norm_factor",
-    "logarithm",
-    "logarithm_1p",
-    "matmul",
-    "matmul_nt",
-    "matmul_tn",
-    "momentum_inplace",
-    "multiply",
-    "nesterov_inplace",
-    "philox_normal",
-    "philox_shuffle",
-    "philox_truncated_normal",
-    "philox_uint32",
-    "philox_uniform",
-    "power",
-    "relu",
-    "relu_vjp",
-    "scatter_add",
-    "scalar_cosine",
-    "scalar_logarithm",
-    "scalar_power",
-    "scaled",
-    "sgd_inplace",
-    "sigmoid",
-    "sigmoid_vjp",
-    "softmax",
-    "softmax_cross_entropy",
-    "softmax_cross_entropy_backprop",
-    "softplus",
-    "sparse_softmax_cross_entropy",
-    "sparse_softmax_cross_entropy_backprop",
-    "square_root",
-    "square_root_vjp",
-    "subtract",
-    "sum_all",
-    "sum_first",
-    "sum_last",
-    "sum_of_squares",
-    "sum_rows",
-    "tanh",
-    "where",
-]
+__all__ = sorted(_MODULE_OF)
 
 
 def __getattr__(name: str) -> Any:

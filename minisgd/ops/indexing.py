@@ -35,8 +35,8 @@ def _scatter_forward(g: Array, index: tuple[Any, ...], shape: tuple[int, ...]) -
         out[index] = g
         return out
     positions = np.arange(int(np.prod(shape)), dtype=np.int64).reshape(shape)[index]
-    out = kernels.scatter_add(g.reshape(-1), positions.reshape(-1), int(np.prod(shape)))
-    return out.reshape(shape)
+    sums: Array = kernels.scatter_add(g.reshape(-1), positions.reshape(-1), int(np.prod(shape)))
+    return sums.reshape(shape)
 
 
 def get_item(x: Any, key: Any) -> Tensor:
