@@ -189,11 +189,22 @@ class Sequential(Trainer, Layer):
         """Outputs for a batch of inputs."""
         self._refuse_layer(inputs)
         x = ops.convert_to_tensor(inputs)
+        x = self._with_expected_axes(x)
         if not self.built:
             self.build((None, *x.shape[1:]))
         self.check_input(x.shape)
         for layer in self._layers:
             x = layer(x, training=training)
+        return x
+
+    def _with_expected_axes(self, x: Tensor) -> Tensor:
+        """`x` with a last axis of length 1 put on or taken off, if that is all that it needs."""
+        if self._input is not None:
+            expected = self._input.batch_shape
+            if x.ndim == len(expected) + 1 and x.shape[-1] == 1:
+                return ops.reshape(x, x.shape[:-1])
+            if x.ndim == len(expected) - 1 and expected[-1] == 1:
+                return ops.expand_dims(x, -1)
         return x
 
     def check_input(self, shape: Shape) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from minisgd import losses, metrics, optimizers
 from minisgd.callbacks import CallbackList, History
 from minisgd.data import ArrayData, EpochIterator, as_data_array, split_for_validation
-from minisgd.data.arrays import Batch, positive_int
+from minisgd.data.arrays import Batch, positive_int, whole_number
 from minisgd.metrics.accuracy import check_identifier
 from minisgd.tape import GradientTape
 from minisgd.tensor import Array, Tensor, Variable
@@ -350,6 +350,7 @@ class Trainer:
         """One pass of `test_step`."""
         self.stop_evaluating = False
         self.reset_metrics()
+        iterator.restart()
         hooks.on_test_begin()
         for step, batch in iterator.epoch():
             hooks.on_test_batch_begin(step)
@@ -451,16 +452,17 @@ def _whole_batch(x: Any, y: Any = None, weight: Any = None, class_weight: Any = 
 
 def _whole(value: Any, argument: str) -> int:
     """A whole number, not negative."""
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 0:
-        msg = f"`{argument}`: expected an int >= 0, received {value!r}"
-        raise ValueError(msg)
-    return int(value)
+    return whole_number(value, argument, 0)
 
 
 def _check_frequency(frequency: Any) -> None:
     """Refuse a `validation_freq` that is no positive int and no list of epochs."""
-    if not isinstance(frequency, list | tuple | set):
+    if isinstance(frequency, list | tuple | set):
+        return
+    try:
         positive_int(frequency, "validation_freq")
+    except TypeError as error:  # Keras has a ValueError here
+        raise ValueError(str(error)) from None
 
 
 def _is_due(epoch: int, frequency: Any) -> bool:

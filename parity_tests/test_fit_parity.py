@@ -92,7 +92,12 @@ CASES = [
     Case("sample_weight float64", {"sample_weight": W.astype(np.float64)}),
     Case("no shuffle", {"shuffle": False}),
     Case("shuffle in batches", {"shuffle": "batch"}),
-    Case("steps over epochs", {"steps_per_epoch": 3, "batch_size": 32, "epochs": 3}),
+    Case("steps over epochs", {"steps_per_epoch": 3, "batch_size": 17, "epochs": 3}),
+    Case(
+        "steps over uneven epochs",
+        {"steps_per_epoch": 3, "batch_size": 32, "epochs": 3},
+        warns=True,
+    ),
     Case("steps run out", {"steps_per_epoch": 6, "batch_size": 32, "epochs": 3}, warns=True),
     Case("steps without batch_size", {"steps_per_epoch": 5, "batch_size": None}),
     Case("initial_epoch", {"initial_epoch": 1}),
@@ -176,13 +181,13 @@ def run(side: Side, case: Case) -> dict[str, Any]:
             assert model.history is history
             histories.append((history.history, history.epoch, history.params["epochs"]))
     ran_out = sum("ran out of data" in str(w.message) for w in caught)
-    results = model.evaluate(case.x, case.y, verbose=0, sample_weight=W, batch_size=40)
+    results = model.evaluate(case.x, case.y, verbose=0, sample_weight=W, batch_size=64)
     return {
         "events": events,
         "histories": histories,
         "ran out": ran_out,
         "evaluate": results,
-        "predictions": np.asarray(model.predict(case.x, verbose=0, batch_size=40)),
+        "predictions": np.asarray(model.predict(case.x, verbose=0, batch_size=64)),
         "state": [np.asarray(v) for v in (*model.get_weights(), *model.optimizer.variables)],
         "iterations": int(model.optimizer.iterations),
     }
@@ -292,6 +297,37 @@ def test_one_batch_at_a_time(metrics):
     assert ledger.passed, str(ledger)
 
 
+@pytest.mark.parametrize(("features", "shape"), [(FEATURES, (N, FEATURES, 1)), (1, (N,))], ids=str)
+def test_an_axis_of_one_is_put_on_or_off(features, shape):
+    """Where it is all that input and model differ by."""
+    x, found = X[:, :features].reshape(shape), []
+    for side in (minisgd_side(), keras_side()):
+        side.ns.utils.set_random_seed(0)
+        model = side.ns.Sequential([side.ns.layers.Input((features,)), side.ns.layers.Dense(1)])
+        model.compile("sgd", "mse", run_eagerly=True)
+        history = model.fit(x, X[:, :1], verbose=0).history
+        assert model.predict(x, verbose=0).shape == (N, 1)
+        assert model(x).shape == (N, 1)
+        found.append(history)
+    ledger = Ledger(bits=False)
+    check_values(ledger, "History", *found)
+    assert ledger.passed, str(ledger)
+
+
+@pytest.mark.parametrize("targets", [X[:, 0], X[:, :1]], ids=["(N,)", "(N, 1)"])
+def test_regression(targets):
+    """Targets with or without an axis of one."""
+    found = []
+    for side in (minisgd_side(), keras_side()):
+        side.ns.utils.set_random_seed(0)
+        model = side.ns.Sequential([side.ns.layers.Input((FEATURES,)), side.ns.layers.Dense(1)])
+        model.compile(side.ns.optimizers.SGD(0.01), "mse", run_eagerly=True)
+        found.append(model.fit(X, targets, verbose=0, sample_weight=W, epochs=2).history)
+    ledger = Ledger(bits=False)
+    check_values(ledger, "History", *found)
+    assert ledger.passed, str(ledger)
+
+
 # --- errors ---
 
 
@@ -323,7 +359,8 @@ def fit(**changes: Any) -> Callable[[Any, Any], Any]:
 def compiled_with(**changes: Any) -> Callable[[Any, Any], Any]:
     """Compile with some arguments changed, then train."""
 
-    def act(ns: Any, model: Any) -> Any:
+    def act(ns: Any, _: Any) -> Any:
+        model = build(ns)  # a second `compile` without a loss keeps Keras's first one
         model.compile(**{"optimizer": "sgd", "loss": CATEGORICAL, "run_eagerly": True, **changes})
         return model.fit(X[:10], Y[:10], verbose=0)
 
@@ -351,7 +388,7 @@ WRONG = [
     Wrong("x of words", fit(x=np.full((10, 20), "a")), "Invalid dtype"),
     Wrong("x of objects", fit(x=X[:10].astype(object)), "Invalid dtype"),
     Wrong("width", fit(x=X[:10, :3]), "expected axis -1 of input shape to have value 20, but"),
-    Wrong("rank", fit(x=X[:10, :, None]), "input has incompatible shape"),
+    Wrong("rank", fit(x=np.zeros((10, 20, 2), np.float32)), "input has incompatible shape"),
     Wrong("y's width", fit(y=Y[:10, :3]), PHRASES["target shape"]),
     Wrong("y of classes", fit(y=C[:10]), PHRASES["target rank"]),
     Wrong(
@@ -359,7 +396,11 @@ WRONG = [
         lambda ns, model: compiled_with(loss=SPARSE)(ns, model),
         "Argument `output` must have rank (ndim) `target.ndim - 1`",
     ),
-    Wrong("y None", fit(y=None), "None values not supported."),
+    Wrong(
+        "y None",
+        lambda ns, model: (model.compile("sgd", CATEGORICAL), fit(y=None)(ns, model)),
+        "None values not supported.",
+    ),
     Wrong("batch_size -1", fit(batch_size=-1), ""),
     Wrong("batch_size 2.5", fit(batch_size=2.5), "", TypeError),
     Wrong("batch_size '4'", fit(batch_size="4"), "", TypeError),
@@ -404,8 +445,8 @@ WRONG = [
     ),
     Wrong("predict: width", lambda ns, model: model.predict(X[:10, :3], verbose=0), "(10, 3)"),
     Wrong("evaluate: y's width", lambda ns, m: m.evaluate(X, Y[:, :3], verbose=0), "same shape"),
+    Wrong("no samples", fit(x=X[:0], y=Y[:0]), ""),
     # Stricter than Keras.
-    Wrong("no samples", fit(x=X[:0], y=Y[:0]), "", reason="Keras trains on nothing, and warns"),
     Wrong("batch_size 0", fit(batch_size=0), "", reason="Keras takes 0 for the default, 32"),
     Wrong("epochs -1", fit(epochs=-1), "", reason="Keras does nothing"),
     Wrong("split -0.1", fit(validation_split=-0.1), "", reason="Keras trains on other samples"),

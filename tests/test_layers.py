@@ -313,7 +313,7 @@ X, Y = np.ones((8, 3), F32), one_hot(8)
     ("x", "y", "message"),
     [
         (np.ones((8, 5), F32), Y, r"'dense'.*to have value 3, .*\(1, 5\)"),
-        (np.ones((8, 3, 1), F32), Y, r"'sequential'.*\(None, 3\).*\(1, 3, 1\)"),
+        (np.ones((8, 3, 2), F32), Y, r"'sequential'.*\(None, 3\).*\(1, 3, 2\)"),
         (np.ones(8, F32), Y, r"\(None, 3\).*\(1,\)"),
         (X, Y[:6], "ambiguous(.|\n)*'x' sizes: 8\n'y' sizes: 6"),
         (X, one_hot(8, 3), r"same shape.*\(1, 3\).*\(1, 2\)"),

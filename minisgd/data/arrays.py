@@ -66,17 +66,27 @@ def check_cardinality(arrays: Mapping[str, Array | None]) -> int:
 
 
 def positive_int(value: Any, argument: str, default: int | None = None) -> int:
-    """A whole number of at least 1; None stands for `default`.
+    """A whole number of at least 1; None stands for `default`; see `whole_number`."""
+    if value is None and default is not None:
+        return default
+    return whole_number(value, argument, 1)
+
+
+def whole_number(value: Any, argument: str, least: int) -> int:
+    """A whole number of at least `least`.
 
     Raises
     ------
+    TypeError
+        If it is no whole number.
     ValueError
-        If it is anything else.
+        If it is smaller.
     """
-    if value is None and default is not None:
-        return default
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-        msg = f"`{argument}`: expected a positive int, received {value!r}"
+    wanted = "a positive int" if least == 1 else f"an int >= {least}"
+    msg = f"`{argument}`: expected {wanted}, received {value!r}"
+    if not isinstance(value, int | np.integer) or isinstance(value, bool):
+        raise TypeError(msg)
+    if value < least:
         raise ValueError(msg)
     return int(value)
 

@@ -34,6 +34,10 @@ class EpochIterator:
         """Batches in a whole pass, which the progress bar counts to (Keras shows this number)."""
         return self.data.num_batches
 
+    def restart(self) -> None:
+        """Let the next epoch begin with the first batch."""
+        self._batches = None
+
     def epoch(self, epoch: int = 0) -> Iterator[tuple[int, Batch]]:
         """The next epoch, whose number is `epoch` (it counts only where epochs differ)."""
         if self.steps_per_epoch is None:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 import minisgd_kernels as kernels
-from minisgd.tensor import Tensor, as_kernel_array
+from minisgd import ops
+from minisgd.tensor import Array, Tensor, as_kernel_array
 from minisgd.utils.naming import auto_name
 
 
@@ -56,13 +57,20 @@ class Mean(Metric):
     _count: float
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
-        """Take in one value or an array of them; a weight each, or one for all."""
+        """Take in one value or an array of them; a weight each, or one for all.
+
+        A sample with several values (axes after the first, or after the weights' last) counts once,
+        with their mean.
+        """
         array = as_kernel_array(values, np.float32)
         if sample_weight is None:
+            array = _mean_from(array, 1)
             self._count += array.size
         else:
-            weights = np.broadcast_to(np.asarray(sample_weight, np.float32), array.shape)
-            array = array * weights
+            weights = np.asarray(sample_weight, np.float32)
+            array = _mean_from(array, weights.ndim)
+            weights = np.broadcast_to(weights, array.shape)
+            array, weights = _mean_from(array * weights, 1), _mean_from(weights, 1)
             self._count += float(weights.sum(dtype=np.float64))
         self._total = self._total + (array[()] if array.ndim == 0 else _total(array))
 
@@ -75,6 +83,13 @@ class Mean(Metric):
     def reset_state(self) -> None:
         """Forget all values."""
         self._total, self._count = np.float32(0), 0.0
+
+
+def _mean_from(array: Array, axis: int) -> Array:
+    """Mean over the axes from `axis` on; the array itself if it has none of these."""
+    if array.ndim <= axis:
+        return array
+    return np.asarray(ops.mean(array, list(range(axis, array.ndim))))
 
 
 def _total(array: Any) -> np.float32:
