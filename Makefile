@@ -29,13 +29,14 @@ LINT := $(VENV)/.installed-lint
 ANY := $(firstword $(wildcard $(TEST) $(LINT)) $(PLAIN))
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint parity-full parity-record clean
+.PHONY: help train test coverage lint parity-full parity-record clean
 
 help:
 	@echo "make train   train 784-128-10 on the bundled MNIST, with a live progress bar"
 	@echo "make test    install the test extras (TensorFlow included) and run the suite"
 	@echo "make parity-full   the long comparisons with Keras (over an hour); records the figures"
 	@echo "make parity-record records anew what live Keras computes, for tests without TensorFlow"
+	@echo "make coverage  the suite with line and branch coverage; below 95 % is a failure"
 	@echo "make lint    ruff, ruff format and mypy --strict"
 	@echo "make clean   remove the environment, caches and build products (runs/ is kept)"
 
@@ -52,6 +53,9 @@ parity-record: $(TEST)
 parity-full: $(TEST)
 	$(BIN)/python -m minisgd.parity.full
 	$(BIN)/python -m minisgd.parity.full_sgd
+
+coverage: $(TEST)
+	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_ARGS)
 
 lint: $(LINT)
 	$(BIN)/ruff check .

@@ -1,0 +1,133 @@
+"""Every kernel as plain Python (NUMBA_DISABLE_JIT=1) agrees with its compiled self to 1e-5.
+
+The Python run happens in a process of its own, which executes this file. No bits are promised
+there: Python has no fused multiply-add and can't flush denormals.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minisgd_kernels as kernels
+
+F32 = np.float32
+DRAW = np.random.default_rng(3)
+A = DRAW.normal(0, 2, (9, 11)).astype(F32)
+B = DRAW.normal(0, 2, (9, 11)).astype(F32)
+FLAT, POSITIVE = A.reshape(-1), np.abs(A).reshape(-1) + F32(0.5)
+EDGES = np.array(
+    [0, -0.0, 1, -1, 3e-39, 88.7, 89, -88, -104.5, 1e-7, 0.7, 1e30, np.inf, -np.inf, np.nan, 2, 3],
+    F32,
+)
+LABELS = np.arange(9, dtype=np.int64) % 11
+ONE_HOT = np.eye(11, dtype=F32)[LABELS]
+KEY = np.array([7, 8], np.uint32)
+COUNTER = np.array([2**32 - 2, 2**32 - 1, 5, 6], np.uint32)
+WIDE = DRAW.normal(0, 1, (1, 8300)).astype(F32)
+
+# Kernel -> the arguments of its calls. What ends in _inplace changes the first array or two.
+CALLS = {
+    "accumulate_inplace": [(FLAT, POSITIVE)],
+    "add": [(A, B), (A, B[0])],
+    "average_inplace": [(FLAT, POSITIVE, F32(0.9))],
+    "clip": [(FLAT, F32(-1), F32(1))],
+    "clip_vjp": [(POSITIVE, FLAT, F32(-1), F32(1))],
+    "clipped_by_norm": [(FLAT, F32(0.5)), (FLAT, F32(1000))],
+    "clipped_by_value": [(FLAT, F32(0.5))],
+    "decay_inplace": [(FLAT, F32(0.01))],
+    "dense": [(A, B.T.copy(), B[:, 0].copy(), 4), (A[:3], B.T.copy(), B[:, 0].copy(), 384)],
+    "divide": [(A, B)],
+    "elu": [(FLAT,), (EDGES,)],
+    "elu_vjp": [(POSITIVE, FLAT)],
+    "exponential": [(FLAT,), (EDGES,), (FLAT.astype(float),)],
+    "global_norm_factor": [(POSITIVE, F32(1), F32(1)), (np.zeros(2, F32), F32(1), F32(1))],
+    "log_softmax": [(A,)],
+    "logarithm": [(POSITIVE,), (EDGES,), (POSITIVE.astype(float),), (EDGES.astype(float),)],
+    "logarithm_1p": [(POSITIVE,), (EDGES[:3],)],
+    "matmul": [(A, B.T.copy(), 384), (A, B.T.copy(), 5)],
+    "matmul_nt": [(A, B, 384)],
+    "matmul_tn": [(A, B, 384)],
+    "momentum_inplace": [(FLAT, POSITIVE, FLAT[::-1].copy(), F32(0.1), F32(0.9))],
+    "multiply": [(A, B)],
+    "nesterov_inplace": [(FLAT, POSITIVE, FLAT[::-1].copy(), F32(0.1), F32(0.9))],
+    "philox_normal": [(KEY, COUNTER, F32(0), F32(1), 301)],
+    "philox_shuffle": [(KEY, COUNTER, 30)],
+    "philox_truncated_normal": [(KEY, COUNTER, F32(0), F32(1), 41)],
+    "philox_uint32": [(KEY, COUNTER, 30)],
+    "philox_uniform": [(KEY, COUNTER, F32(0), F32(1), 30)],
+    "power": [(POSITIVE, FLAT)],
+    "relu": [(FLAT,), (EDGES,)],
+    "relu_vjp": [(POSITIVE, FLAT)],
+    "scalar_cosine": [(F32(x),) for x in (0.1, 1, 2, 4, 6, 100)],
+    "scalar_logarithm": [(F32(x),) for x in (0.1, 1, 1000)],
+    "scalar_power": [(F32(x), F32(y)) for x in (0, 0.5, 2) for y in (0, 0.5, 3)],
+    "scaled": [(FLAT, F32(0.3))],
+    "scatter_add": [(FLAT, np.arange(99) % 7, 7)],
+    "sgd_inplace": [(FLAT, POSITIVE, F32(0.1))],
+    "sigmoid": [(FLAT,), (EDGES,), (FLAT.astype(float),)],
+    "sigmoid_vjp": [(POSITIVE, FLAT)],
+    "softmax": [(A,), (np.full((1, 3), np.nan, F32),)],
+    "softmax_cross_entropy": [(A, ONE_HOT), (A.astype(float), ONE_HOT.astype(float))],
+    "softmax_cross_entropy_backprop": [
+        (A, ONE_HOT),
+        (np.tile(A, (50, 1)), np.tile(ONE_HOT, (50, 1))),
+        (WIDE, np.zeros_like(WIDE)),
+    ],
+    "softplus": [(FLAT,), (EDGES,)],
+    "sparse_softmax_cross_entropy": [(A, LABELS)],
+    "sparse_softmax_cross_entropy_backprop": [(A, LABELS)],
+    "square_root": [(POSITIVE,)],
+    "square_root_vjp": [(POSITIVE, POSITIVE)],
+    "subtract": [(A, B)],
+    "sum_all": [(A,), (WIDE,), (np.tile(WIDE, (1, 3)),)],
+    "sum_first": [(A,), (np.tile(A, (2, 1)),)],
+    "sum_last": [(A,), (WIDE,)],
+    "sum_of_squares": [(FLAT,)],
+    "sum_rows": [(A,)],
+    "tanh": [(FLAT,), (EDGES,), (FLAT.astype(float),)],
+    "where": [(FLAT > 0, FLAT, POSITIVE)],
+}
+
+
+def results() -> dict[str, np.ndarray]:
+    """What every call returns, or leaves in its arrays."""
+    found = {}
+    for name, calls in CALLS.items():
+        for number, arguments in enumerate(calls):
+            own = [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
+            value = getattr(kernels, name)(*own)
+            changed = [value] if value is not None else own[: 2 if "inplace" in name else 1]
+            for i, array in enumerate(changed):
+                found[f"{name} {number} {i}"] = np.asarray(array)
+    return found
+
+
+def test_every_kernel_has_its_calls():
+    assert sorted(CALLS) == list(kernels.__all__)
+
+
+def test_plain_python_agrees_with_the_compiler(tmp_path):
+    subprocess.run(
+        [sys.executable, "-W", "ignore", __file__, str(tmp_path / "plain.npz")],
+        check=True,
+        env=os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    compiled = results()
+    with np.load(tmp_path / "plain.npz") as plain:
+        assert sorted(plain) == sorted(compiled)
+        for name, value in compiled.items():
+            np.testing.assert_allclose(plain[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["philox_uint32", "philox_shuffle"])
+def test_whole_numbers_are_equal(name):
+    function = getattr(kernels, name)
+    np.testing.assert_array_equal(function(*CALLS[name][0]), function.py_func(*CALLS[name][0]))
+
+
+if __name__ == "__main__":
+    np.savez(Path(sys.argv[1]), **results())
