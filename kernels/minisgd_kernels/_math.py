@@ -23,6 +23,12 @@ from minisgd_kernels._jit import helper
 
 _f32 = np.float32
 
+
+def from_hex(*numbers: str) -> Any:
+    """Float64 array of numbers written in C's hexadecimal form, which is exact."""
+    return np.array([float.fromhex(n) for n in numbers])
+
+
 # --- Eigen's exp and log: no FMA, every operation rounds (Eigen, GenericPacketMathFunctions.h) ---
 _EXP_HI, _EXP_LO = _f32(88.723), _f32(-104.0)
 _LOG2E, _HALF, _ONE, _ZERO = _f32(1.44269504088896341), _f32(0.5), _f32(1), _f32(0)
@@ -157,6 +163,7 @@ def _eigen_sigmoid(v: Any) -> Any:
 
 
 # --- glibc's expf: double precision inside, one rounding at the end (sysdeps/ieee754/flt-32) ---
+# The constants of this and of the next section are those of Arm's Optimized Routines.
 def _exp2_table() -> Any:
     """Bits of 2^(i/32) with i/32 taken off the exponent, i = 0 ... 31; correctly rounded."""
     from decimal import Decimal, localcontext
@@ -167,7 +174,7 @@ def _exp2_table() -> Any:
     return np.array(powers).view(np.int64) - (np.arange(32, dtype=np.int64) << 47)
 
 
-_EXP2 = _exp2_table()
+EXP2_BITS = _exp2_table()
 _EXPF_C0 = float.fromhex("0x1.c6af84b912394p-5") / 32**3
 _EXPF_C1 = float.fromhex("0x1.ebfce50fac4f3p-3") / 32**2
 _EXPF_C2 = float.fromhex("0x1.62e42ff0c52d6p-1") / 32
@@ -189,7 +196,7 @@ def libm_exp(x: Any) -> Any:
     shifted = fma(_EXPF_SCALE, wide, _SHIFT)  # fused, as glibc's build for FMA processors does
     k = bits_of_double(shifted)
     r = fma(_EXPF_SCALE, wide, -(shifted - _SHIFT))
-    scale = double_of(_EXP2[k & np.int64(31)] + (k << np.int64(47)))
+    scale = double_of(EXP2_BITS[k & np.int64(31)] + (k << np.int64(47)))
     y = fma(fma(_EXPF_C0, r, _EXPF_C1), r * r, fma(_EXPF_C2, r, 1.0))
     return _f32(y * scale)
 
@@ -202,34 +209,59 @@ def _libm_sigmoid(v: Any) -> Any:
 
 
 # --- glibc's logf, sinf and cosf, for the random normals ---
-_LOGF_TABLE = np.array(
-    [
-        [float.fromhex(inverse), float.fromhex(logarithm)]
-        for inverse, logarithm in (
-            ("0x1.661ec79f8f3bep+0", "-0x1.57bf7808caadep-2"),
-            ("0x1.571ed4aaf883dp+0", "-0x1.2bef0a7c06ddbp-2"),
-            ("0x1.49539f0f010bp+0", "-0x1.01eae7f513a67p-2"),
-            ("0x1.3c995b0b80385p+0", "-0x1.b31d8a68224e9p-3"),
-            ("0x1.30d190c8864a5p+0", "-0x1.6574f0ac07758p-3"),
-            ("0x1.25e227b0b8eap+0", "-0x1.1aa2bc79c81p-3"),
-            ("0x1.1bb4a4a1a343fp+0", "-0x1.a4e76ce8c0e5ep-4"),
-            ("0x1.12358f08ae5bap+0", "-0x1.1973c5a611cccp-4"),
-            ("0x1.0953f419900a7p+0", "-0x1.252f438e10c1ep-5"),
-            ("0x1p+0", "0x0p+0"),
-            ("0x1.e608cfd9a47acp-1", "0x1.aa5aa5df25984p-5"),
-            ("0x1.ca4b31f026aap-1", "0x1.c5e53aa362eb4p-4"),
-            ("0x1.b2036576afce6p-1", "0x1.526e57720db08p-3"),
-            ("0x1.9c2d163a1aa2dp-1", "0x1.bc2860d22477p-3"),
-            ("0x1.886e6037841edp-1", "0x1.1058bc8a07ee1p-2"),
-            ("0x1.767dcf5534862p-1", "0x1.4043057b6ee09p-2"),
-        )
-    ]
+# A number c near the middle of each sixteenth of [0.7, 1.4): 1/c, then log(c).
+_INVERSE = from_hex(
+    "0x1.661ec79f8f3bep+0",
+    "0x1.571ed4aaf883dp+0",
+    "0x1.49539f0f010bp+0",
+    "0x1.3c995b0b80385p+0",
+    "0x1.30d190c8864a5p+0",
+    "0x1.25e227b0b8eap+0",
+    "0x1.1bb4a4a1a343fp+0",
+    "0x1.12358f08ae5bap+0",
+    "0x1.0953f419900a7p+0",
+    "0x1p+0",
+    "0x1.e608cfd9a47acp-1",
+    "0x1.ca4b31f026aap-1",
+    "0x1.b2036576afce6p-1",
+    "0x1.9c2d163a1aa2dp-1",
+    "0x1.886e6037841edp-1",
+    "0x1.767dcf5534862p-1",
+)
+_LOGF_TABLE = from_hex(
+    "-0x1.57bf7808caadep-2",
+    "-0x1.2bef0a7c06ddbp-2",
+    "-0x1.01eae7f513a67p-2",
+    "-0x1.b31d8a68224e9p-3",
+    "-0x1.6574f0ac07758p-3",
+    "-0x1.1aa2bc79c81p-3",
+    "-0x1.a4e76ce8c0e5ep-4",
+    "-0x1.1973c5a611cccp-4",
+    "-0x1.252f438e10c1ep-5",
+    "0x0p+0",
+    "0x1.aa5aa5df25984p-5",
+    "0x1.c5e53aa362eb4p-4",
+    "0x1.526e57720db08p-3",
+    "0x1.bc2860d22477p-3",
+    "0x1.1058bc8a07ee1p-2",
+    "0x1.4043057b6ee09p-2",
 )
 _LOGF_A0 = float.fromhex("-0x1.00ea348b88334p-2")
 _LOGF_A1 = float.fromhex("0x1.5575b0be00b6ap-2")
 _LOGF_A2 = float.fromhex("-0x1.ffffef20a4123p-2")
 _LN2_DOUBLE = float.fromhex("0x1.62e42fefa39efp-1")
-_LOGF_OFFSET = np.int32(0x3F330000)
+_OFFSET = np.int32(0x3F330000)  # 0.7
+
+
+@helper
+def split_for_log(x: Any) -> Any:
+    """``x = 2**k * c * (1 + r)`` for a positive normal float32; returns c's index, k and r."""
+    bits = bits_of(x)
+    shifted = np.int32(bits - _OFFSET)
+    i = (shifted >> np.int32(19)) & np.int32(15)
+    k = shifted >> np.int32(23)
+    z = np.float64(float_of(np.int32(bits - (k << np.int32(23)))))
+    return i, np.float64(k), fma(z, _INVERSE[i], -1.0)
 
 
 @helper
@@ -239,13 +271,8 @@ def libm_log(x: Any) -> Any:
         return _ZERO
     if not _SMALLEST <= x < _INFINITY:  # zero and denormals, negative, infinite, NaN
         return -_INFINITY if _ZERO <= x < _ONE else x if x == _INFINITY else _NAN
-    bits = bits_of(x)
-    shifted = np.int32(bits - _LOGF_OFFSET)
-    i = (shifted >> np.int32(19)) & np.int32(15)
-    k = shifted >> np.int32(23)
-    z = np.float64(float_of(np.int32(bits - (k << np.int32(23)))))
-    r = fma(z, _LOGF_TABLE[i, 0], -1.0)
-    y0 = fma(np.float64(k), _LN2_DOUBLE, _LOGF_TABLE[i, 1])
+    i, k, r = split_for_log(x)
+    y0 = fma(k, _LN2_DOUBLE, _LOGF_TABLE[i])
     r2 = r * r
     y = fma(_LOGF_A0, r2, fma(_LOGF_A1, r, _LOGF_A2))
     return _f32(fma(y, r2, y0 + r))

@@ -11,80 +11,55 @@ from typing import Any
 import numpy as np
 
 from minisgd_kernels._intrinsics import (
-    bits_of,
     bits_of_double,
     double_of,
-    float_of,
     flush_denormals,
     fma,
     restore_denormals,
 )
 from minisgd_kernels._jit import Scalar, helper, kernel
-from minisgd_kernels._math import libm_log, libm_sin_cos
+from minisgd_kernels._math import EXP2_BITS, from_hex, libm_log, libm_sin_cos, split_for_log
 
 _f32 = np.float32
 _ZERO, _ONE, _NAN, _INFINITY = _f32(0), _f32(1), _f32(np.nan), _f32(np.inf)
 _SMALLEST = _f32(1.17549435e-38)
 
 # --- glibc's powf: 2^(y log2 x) in double precision, one rounding at the end (flt-32/e_powf.c) ---
-# A number c near the middle of each sixteenth of [0.7, 1.4): 1/c and log2(c).
-_LOG2_TABLE = np.array(
-    [
-        [float.fromhex(inverse), float.fromhex(logarithm)]
-        for inverse, logarithm in (
-            ("0x1.661ec79f8f3bep+0", "-0x1.efec65b963019p-2"),
-            ("0x1.571ed4aaf883dp+0", "-0x1.b0b6832d4fca4p-2"),
-            ("0x1.49539f0f010bp+0", "-0x1.7418b0a1fb77bp-2"),
-            ("0x1.3c995b0b80385p+0", "-0x1.39de91a6dcf7bp-2"),
-            ("0x1.30d190c8864a5p+0", "-0x1.01d9bf3f2b631p-2"),
-            ("0x1.25e227b0b8eap+0", "-0x1.97c1d1b3b7afp-3"),
-            ("0x1.1bb4a4a1a343fp+0", "-0x1.2f9e393af3c9fp-3"),
-            ("0x1.12358f08ae5bap+0", "-0x1.960cbbf788d5cp-4"),
-            ("0x1.0953f419900a7p+0", "-0x1.a6f9db6475fcep-5"),
-            ("0x1p+0", "0x0p+0"),
-            ("0x1.e608cfd9a47acp-1", "0x1.338ca9f24f53dp-4"),
-            ("0x1.ca4b31f026aap-1", "0x1.476a9543891bap-3"),
-            ("0x1.b2036576afce6p-1", "0x1.e840b4ac4e4d2p-3"),
-            ("0x1.9c2d163a1aa2dp-1", "0x1.40645f0c6651cp-2"),
-            ("0x1.886e6037841edp-1", "0x1.88e9c2c1b9ff8p-2"),
-            ("0x1.767dcf5534862p-1", "0x1.ce0a44eb17bccp-2"),
-        )
-    ]
+_LOG2_TABLE = from_hex(  # log2(c), for `split_for_log`
+    "-0x1.efec65b963019p-2",
+    "-0x1.b0b6832d4fca4p-2",
+    "-0x1.7418b0a1fb77bp-2",
+    "-0x1.39de91a6dcf7bp-2",
+    "-0x1.01d9bf3f2b631p-2",
+    "-0x1.97c1d1b3b7afp-3",
+    "-0x1.2f9e393af3c9fp-3",
+    "-0x1.960cbbf788d5cp-4",
+    "-0x1.a6f9db6475fcep-5",
+    "0x0p+0",
+    "0x1.338ca9f24f53dp-4",
+    "0x1.476a9543891bap-3",
+    "0x1.e840b4ac4e4d2p-3",
+    "0x1.40645f0c6651cp-2",
+    "0x1.88e9c2c1b9ff8p-2",
+    "0x1.ce0a44eb17bccp-2",
 )
 _A0 = float.fromhex("0x1.27616c9496e0bp-2")
 _A1 = float.fromhex("-0x1.71969a075c67ap-2")
 _A2 = float.fromhex("0x1.ec70a6ca7baddp-2")
 _A3 = float.fromhex("-0x1.7154748bef6c8p-1")
 _A4 = float.fromhex("0x1.71547652ab82bp0")
-_OFFSET = np.int32(0x3F330000)
 
 
 @helper
 def _log2(x: Any) -> Any:
     """log2 of a positive normal float32, in double precision."""
-    bits = bits_of(x)
-    shifted = np.int32(bits - _OFFSET)
-    i = (shifted >> np.int32(19)) & np.int32(15)
-    k = shifted >> np.int32(23)
-    z = np.float64(float_of(np.int32(bits - (k << np.int32(23)))))
-    r = fma(z, _LOG2_TABLE[i, 0], -1.0)
-    y0 = _LOG2_TABLE[i, 1] + np.float64(k)
+    i, k, r = split_for_log(x)
+    y0 = _LOG2_TABLE[i] + k
     r2 = r * r
     high, middle, low = fma(_A0, r, _A1), fma(_A2, r, _A3), fma(_A4, r, y0)
     return fma(high, r2 * r2, fma(middle, r2, low))
 
 
-def _exp2_table() -> Any:
-    """Bits of 2^(i/32) with i/32 taken off the exponent, i = 0 ... 31; correctly rounded."""
-    from decimal import Decimal, localcontext
-
-    with localcontext() as context:
-        context.prec = 40
-        powers = [float(Decimal(2) ** (Decimal(i) / 32)) for i in range(32)]
-    return np.array(powers).view(np.int64) - (np.arange(32, dtype=np.int64) << 47)
-
-
-_EXP2 = _exp2_table()
 _C0 = float.fromhex("0x1.c6af84b912394p-5")
 _C1 = float.fromhex("0x1.ebfce50fac4f3p-3")
 _C2 = float.fromhex("0x1.62e42ff0c52d6p-1")
@@ -97,7 +72,7 @@ def _exp2(x: Any) -> Any:
     shifted = x + _SHIFT
     k = bits_of_double(shifted)
     r = x - (shifted - _SHIFT)
-    scale = double_of(_EXP2[k & np.int64(31)] + (k << np.int64(47)))
+    scale = double_of(EXP2_BITS[k & np.int64(31)] + (k << np.int64(47)))
     return _f32(fma(fma(_C0, r, _C1), r * r, fma(_C2, r, 1.0)) * scale)
 
 
