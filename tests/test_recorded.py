@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from minisgd.parity import full, tolerances
+from minisgd.parity import full, full_sgd, tolerances
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDED = ROOT / full.OUTPUT / f"{full.NAME}.json"
@@ -60,9 +60,11 @@ def test_form(record: dict[str, Any]) -> None:
         assert (len(hashes) == 1) == (run["weights_differing"] == 0)
 
 
-def test_fresh(record: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", [full.NAME, full_sgd.NAME])
+def test_fresh(name: str) -> None:
     """Recorded with this minisgd and with the pinned Keras and TensorFlow."""
-    versions = record["environment"]["versions"]
+    loaded = json.loads((ROOT / full.OUTPUT / f"{name}.json").read_text(encoding="utf-8"))
+    versions = loaded["environment"]["versions"]
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg", encoding="utf-8")
     version = config["metadata"]["version"]
@@ -72,6 +74,18 @@ def test_fresh(record: dict[str, Any]) -> None:
     for package in ("keras", "tensorflow"):
         wanted = pinned(package)
         assert (versions[package] + ".").startswith(wanted + "."), "run `make parity-full`"
+
+
+def test_every_combination_of_options_was_equal() -> None:
+    """SGD's options in full product: 20 steps each, no case with a differing bit."""
+    text = (ROOT / full.OUTPUT / f"{full_sgd.NAME}.json").read_text(encoding="utf-8")
+    record = json.loads(text)
+    assert record["form"] == full_sgd.FORM
+    assert record["command"] == full_sgd.COMMAND
+    assert record["environment"]["flags"] == {}
+    assert record["steps"] == 20
+    assert record["cases"] == len(full_sgd.cases())
+    assert record["differing"] == []
 
 
 def test_table_belongs_to_the_record(record: dict[str, Any]) -> None:
