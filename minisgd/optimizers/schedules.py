@@ -13,6 +13,7 @@ constant is multiplied with the schedule's own first, if the schedule is a produ
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -85,7 +86,15 @@ class LearningRateSchedule:
         return cls(**config)
 
 
-class ExponentialDecay(LearningRateSchedule):
+class _Configured(LearningRateSchedule):
+    """A schedule that keeps each argument as an attribute of the same name."""
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments that make an equal schedule."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+
+class ExponentialDecay(_Configured):
     """``initial_learning_rate * decay_rate ** (step / decay_steps)``.
 
     Parameters
@@ -136,18 +145,8 @@ class ExponentialDecay(LearningRateSchedule):
         start = _f32(factor) * _f32(self.initial_learning_rate)
         return _result(start * _power(_f32(self.decay_rate), p))
 
-    def get_config(self) -> dict[str, Any]:
-        """Arguments that make an equal schedule."""
-        return {
-            "initial_learning_rate": self.initial_learning_rate,
-            "decay_steps": self.decay_steps,
-            "decay_rate": self.decay_rate,
-            "staircase": self.staircase,
-            "name": self.name,
-        }
 
-
-class InverseTimeDecay(LearningRateSchedule):
+class InverseTimeDecay(_Configured):
     """``initial_learning_rate / (1 + decay_rate * step / decay_steps)``.
 
     Parameters
@@ -192,18 +191,8 @@ class InverseTimeDecay(LearningRateSchedule):
         growth = rate * np.floor(t * reciprocal) if self.staircase else t * (rate * reciprocal)
         return _result(_f32(self.initial_learning_rate) / (_ONE + growth))
 
-    def get_config(self) -> dict[str, Any]:
-        """Arguments that make an equal schedule."""
-        return {
-            "initial_learning_rate": self.initial_learning_rate,
-            "decay_steps": self.decay_steps,
-            "decay_rate": self.decay_rate,
-            "staircase": self.staircase,
-            "name": self.name,
-        }
 
-
-class PiecewiseConstantDecay(LearningRateSchedule):
+class PiecewiseConstantDecay(_Configured):
     """``values[i]`` for ``boundaries[i - 1] < step <= boundaries[i]``.
 
     Parameters
@@ -259,7 +248,7 @@ class PiecewiseConstantDecay(LearningRateSchedule):
         return {"boundaries": self.boundaries, "values": self.values, "name": self.name}
 
 
-class PolynomialDecay(LearningRateSchedule):
+class PolynomialDecay(_Configured):
     """``(initial - end) * (1 - step / decay_steps) ** power + end``.
 
     Parameters
@@ -327,19 +316,8 @@ class PolynomialDecay(LearningRateSchedule):
             return (height * rest) * (rest * rest)
         return height * _power(rest, _f32(self.power))
 
-    def get_config(self) -> dict[str, Any]:
-        """Arguments that make an equal schedule."""
-        return {
-            "initial_learning_rate": self.initial_learning_rate,
-            "decay_steps": self.decay_steps,
-            "end_learning_rate": self.end_learning_rate,
-            "power": self.power,
-            "cycle": self.cycle,
-            "name": self.name,
-        }
 
-
-class CosineDecay(LearningRateSchedule):
+class CosineDecay(_Configured):
     """Half a cosine from the initial rate down to `alpha` times it; before it, a linear warm-up.
 
     With ``p = min(step, decay_steps) / decay_steps``::
@@ -421,19 +399,8 @@ class CosineDecay(LearningRateSchedule):
         wave = _HALF * (_ONE + _cosine(angle))
         return _f32(1 - self.alpha) * wave + _f32(self.alpha)
 
-    def get_config(self) -> dict[str, Any]:
-        """Arguments that make an equal schedule."""
-        return {
-            "initial_learning_rate": self.initial_learning_rate,
-            "decay_steps": self.decay_steps,
-            "alpha": self.alpha,
-            "name": self.name,
-            "warmup_target": self.warmup_target,
-            "warmup_steps": self.warmup_steps,
-        }
 
-
-class CosineDecayRestarts(LearningRateSchedule):
+class CosineDecayRestarts(_Configured):
     """Cosine decays one after the other, each `t_mul` times as long and `m_mul` times as high.
 
     In restart i, at the fraction p of it::
@@ -513,17 +480,6 @@ class CosineDecayRestarts(LearningRateSchedule):
         if not alpha:  # one product: all constants first
             return _result(((start * half) * height) * wave)
         return _result(start * ((half * height) * wave + alpha))
-
-    def get_config(self) -> dict[str, Any]:
-        """Arguments that make an equal schedule."""
-        return {
-            "initial_learning_rate": self.initial_learning_rate,
-            "first_decay_steps": self.first_decay_steps,
-            "t_mul": self.t_mul,
-            "m_mul": self.m_mul,
-            "alpha": self.alpha,
-            "name": self.name,
-        }
 
 
 # --- float32 numbers in, float32 numbers out (Numba hands them over as Python floats) ---
