@@ -1,6 +1,7 @@
 """GradientTape: which gradients, when they are refused, and what a tape keeps alive."""
 
 import gc
+import re
 import time
 import weakref
 
@@ -313,3 +314,36 @@ def test_a_training_step_leaves_no_garbage():
         assert sum(isinstance(o, Tensor) for o in gc.get_objects()) <= before
     finally:
         gc.enable()
+
+
+# --- what a source without a connection gets, and how a tape prints ---
+def test_unconnected_gradients():
+    x, other = Variable([1.0, 2.0], dtype="float32"), Variable([[3.0]], dtype="float32")
+    with GradientTape(persistent=True) as tape:
+        y = ops.sum(x * x)
+    gradients = tape.gradient(y, [x, other], unconnected_gradients="zero")
+    np.testing.assert_array_equal(gradients[0].numpy(), [2, 4])
+    np.testing.assert_array_equal(gradients[1].numpy(), [[0]])
+    assert gradients[1].dtype == other.dtype
+    assert tape.gradient(y, other) is None
+    with pytest.raises(ValueError, match="'none' or 'zero', received 'nan'"):
+        tape.gradient(y, x, unconnected_gradients="nan")
+
+
+def test_a_tape_prints_as_a_program():
+    w = Variable(np.ones((2, 3), np.float32), name="w")
+    with GradientTape() as tape:
+        ops.sum(ops.take(w, np.array([0, 1]), axis=0) + 1.0)
+    lines = str(tape).splitlines()
+    assert lines[0] == "w: float32[2, 3]"
+    assert re.fullmatch(r"t1: float32\[2, 3\] = \w+\(w, .*int64\[2\].*\)", lines[1])
+    assert lines[2] == "input_0: float32[]"
+    assert lines[3] == "t2: float32[2, 3] = add(t1, input_0)"
+    assert lines[4] == "t3: float32[] = sum_all(t2)"
+    assert repr(tape) == "<GradientTape with 3 equations>"
+
+
+def test_a_tape_records_once_at_a_time():
+    with GradientTape() as tape:
+        with pytest.raises(ValueError, match="already recording"):
+            tape.__enter__()
