@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from minisgd.parity.sides import keras_side, minisgd_side
+from minisgd.parity.small_network import network
 
 pytestmark = pytest.mark.layers
 
@@ -25,20 +26,6 @@ class Wrong:
 
     def __str__(self) -> str:
         return self.name
-
-
-def network(ns: Any) -> Any:
-    layers = ns.layers
-    return ns.Sequential(
-        [
-            layers.Input((4, 3)),
-            layers.Flatten(),
-            layers.Dense(128, activation="relu"),
-            layers.Dropout(0.5),
-            layers.Dense(10),
-            layers.Activation("softmax"),
-        ]
-    )
 
 
 def by_input_dim(ns: Any) -> Any:

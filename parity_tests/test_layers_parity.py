@@ -17,6 +17,7 @@ from minisgd import activations
 from minisgd.parity import tolerances
 from minisgd.parity.report import Ledger
 from minisgd.parity.sides import keras_side, minisgd_side
+from minisgd.parity.small_network import network
 from minisgd.parity.tolerances import EQUAL, Tolerance
 
 pytestmark = pytest.mark.layers
@@ -170,20 +171,6 @@ def test_values(case, mode):
 
 
 # --- structure ---
-
-
-def network(ns: Any) -> Any:
-    layers = ns.layers
-    return ns.Sequential(
-        [
-            layers.Input((4, 3)),
-            layers.Flatten(),
-            layers.Dense(128, activation="relu"),
-            layers.Dropout(0.5),
-            layers.Dense(10),
-            layers.Activation("softmax"),
-        ]
-    )
 
 
 def by_input_shape(ns: Any) -> Any:

@@ -244,7 +244,8 @@ def test_ascii_output(monkeypatch):
 def test_no_output_at_all(monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
     for verbose in (0, 1, 2):
-        Progbar(1, verbose=verbose).update(1)
+        Progbar(1, verbose=verbose).update(1)  # must not raise
+    assert sys.stdout is None
 
 
 def test_notebook(monkeypatch, clock):
