@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
 
-from minisgd import losses, metrics, optimizers
+from minisgd import losses, metrics, ops, optimizers
+from minisgd import numerics as rounding
 from minisgd.callbacks import CallbackList, History
 from minisgd.data import ArrayData, EpochIterator, as_data_array, split_for_validation
 from minisgd.data.arrays import Batch, positive_int, whole_number
@@ -32,6 +33,8 @@ class Trainer:
     stop_training = False
     stop_evaluating = False
     stop_predicting = False
+    run_eagerly = False
+    numerics: rounding.Numerics = rounding.DEFAULT
 
     # What the model itself provides.
     name: str
@@ -53,6 +56,8 @@ class Trainer:
         steps_per_execution: int = 1,
         jit_compile: bool | str = "auto",
         auto_scale_loss: bool = True,
+        *,
+        numerics: str | rounding.Numerics = "avx512",
     ) -> None:
         """Choose optimizer, loss and metrics; the weights stay as they are.
 
@@ -63,8 +68,14 @@ class Trainer:
         loss : str, Loss or callable
         metrics : list of (str or Metric), optional
             E.g. ``["accuracy"]``.
-        run_eagerly, steps_per_execution, jit_compile, auto_scale_loss
-            Accepted as in Keras. Every step runs eagerly; the results don't depend on them.
+        run_eagerly : bool
+            Every step runs eagerly anyway; but Keras's graph fuses neighbouring operations, and
+            its bits follow. With True they are those of Keras's eager steps.
+        steps_per_execution, jit_compile, auto_scale_loss
+            Accepted as in Keras; the results don't depend on them.
+        numerics : {"avx512", "accurate"}
+            Not in Keras: whose rounding to follow, see `minisgd.numerics`. "accurate": a step
+            computes in float64; weights and gradients stay float32.
 
         Raises
         ------
@@ -89,8 +100,10 @@ class Trainer:
         positive_int(steps_per_execution, "steps_per_execution")
         # Whatever can fail comes first: a refused `compile` changes nothing.
         found_loss = None if loss is None else losses.get(loss)
+        found_numerics = rounding.get(numerics)
         self.optimizer = optimizers.get(optimizer)
         self.loss, self._loss = loss, found_loss
+        self.run_eagerly, self.numerics = bool(run_eagerly), found_numerics
         self._metric_identifiers = list(metrics or ())
         self._metrics: list[Any] | None = None
         self._loss_tracker = _loss_tracker()
@@ -120,6 +133,10 @@ class Trainer:
         """Start all running figures anew."""
         for metric in self.metrics:
             metric.reset_state()
+
+    def _numerics_scope(self) -> AbstractContextManager[None]:
+        """Round as the reference does in a step of this model."""
+        return rounding.scope(self.numerics, graph=not self.run_eagerly)
 
     # --- one step ---
     def train_step(self, data: Batch) -> Logs:
@@ -154,7 +171,8 @@ class Trainer:
 
     def predict_step(self, data: Batch) -> Tensor:
         """Predictions for one batch."""
-        return self(data[0], training=False)
+        y_pred = self(data[0], training=False)
+        return ops.cast(y_pred, np.float32) if self.numerics.wide else y_pred
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None
@@ -274,7 +292,8 @@ class Trainer:
                 hooks.on_epoch_begin(epoch)
                 for step, batch in iterator.epoch(epoch):
                     hooks.on_train_batch_begin(step)
-                    logs = self.train_step(batch)
+                    with self._numerics_scope():
+                        logs = self.train_step(batch)
                     hooks.on_train_batch_end(step, logs)
                     if self.stop_training:
                         break
@@ -354,7 +373,8 @@ class Trainer:
         hooks.on_test_begin()
         for step, batch in iterator.epoch():
             hooks.on_test_batch_begin(step)
-            logs = self.test_step(batch)
+            with self._numerics_scope():
+                logs = self.test_step(batch)
             hooks.on_test_batch_end(step, logs)
             if self.stop_evaluating:
                 break
@@ -378,7 +398,8 @@ class Trainer:
             hooks.on_predict_begin()
             for step, batch in iterator.epoch():
                 hooks.on_predict_batch_begin(step)
-                outputs.append(self.predict_step(batch).numpy())
+                with self._numerics_scope():
+                    outputs.append(self.predict_step(batch).numpy())
                 hooks.on_predict_batch_end(step, {"outputs": outputs[-1]})
                 if self.stop_predicting:
                     break
@@ -424,14 +445,16 @@ class Trainer:
 
     def predict_on_batch(self, x: Any) -> Array:
         """Outputs for this batch, as an array."""
-        return np.array(self.predict_step(next(_whole_batch(x).batches())))
+        with self._numerics_scope():
+            return np.array(self.predict_step(next(_whole_batch(x).batches())))
 
     def _on_batch(
         self, step: Any, x: Any, y: Any, weight: Any, class_weight: Any, return_dict: bool
     ) -> Any:
         batch = next(_whole_batch(x, y, weight, class_weight).batches())
         self.reset_metrics()
-        logs = step(batch)
+        with self._numerics_scope():
+            logs = step(batch)
         return dict(sorted(logs.items())) if return_dict else self._in_order(logs)
 
     def _in_order(self, logs: Logs) -> Any:

@@ -29,6 +29,7 @@ SOURCES = sorted(path for room in ROOMS for path in room.rglob("*.py"))
 FLOORS = [
     ["tensor"],
     ["primitive", "utils"],
+    ["numerics"],
     ["ops"],
     ["random", "tape", "activations"],
     ["gradcheck"],

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minisgd import initializers, ops
+from minisgd import initializers, numerics, ops
 from minisgd.tensor import Array, Tensor, Variable
 from minisgd.utils.naming import auto_name
 
@@ -96,7 +96,7 @@ class Layer:
         """Check, build if need be, and compute."""
         self._refuse_layer(inputs)
         x = ops.convert_to_tensor(inputs)
-        if x.dtype != self._dtype:
+        if x.dtype != self._dtype and not (numerics.current().wide and x.dtype.kind == "f"):
             x = ops.cast(x, self._dtype)
         if not self.built:
             self._build((None, *x.shape[1:]))

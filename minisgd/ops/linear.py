@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import minisgd_kernels as kernels
+from minisgd import numerics
 from minisgd.ops.convert import as_float, common_dtype, convert_to_tensor
 from minisgd.ops.reduce import SUM_ROWS, broadcast_to
 from minisgd.ops.shape import expand_dims, squeeze
@@ -66,9 +67,15 @@ _dense: Primitive = defop(  # x @ kernel + bias
 
 
 def _matrices(x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
-    """Two operands of one float dtype."""
+    """Two operands of one float dtype: float64 if the numerics say so.
+
+    What comes after a product has its dtype, so this is the switch for a whole step. Gradients are
+    rounded to the dtype of the weights by the cast's own rule.
+    """
     a, b = as_float(x1), as_float(x2)
     dtype = common_dtype(a.dtype, b.dtype)
+    if numerics.current().wide:
+        dtype = np.dtype(np.float64)
     return convert_to_tensor(a, dtype), convert_to_tensor(b, dtype)
 
 
