@@ -1,0 +1,224 @@
+"""The runs for which equal bits are promised: each a change to script 1, or another network.
+
+A `Case` says how one run of `fit` differs from script 1 (784-128-10, relu and softmax, SGD with
+rate 0.01, batch 32); `CASES` lists them in groups, as the table in the docs does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minisgd.parity.scripts import load_data
+
+Array = npt.NDArray[Any]
+CLASSES = 10
+IMAGES = 60_000
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run of `fit`.
+
+    Attributes
+    ----------
+    name : str
+        As in the table.
+    sgd : mapping
+        Arguments of SGD. A learning rate that is a tuple is a schedule: its class and arguments.
+    hidden : sequence of int
+        Width of each hidden layer.
+    activation : str
+        Of the hidden layers.
+    dropout : float
+        Rate of a Dropout behind each hidden layer; 0 for none.
+    classes : int
+        Number of classes; other than ten, labels are made up.
+    label_smoothing : float
+    sparse : bool
+        Class numbers instead of one-hot rows.
+    weights : str
+        "sample", "class" or "": what weights the samples have.
+    fit : mapping
+        Further arguments of `fit`.
+    batch_size, samples, epochs : int
+    """
+
+    name: str
+    sgd: Mapping[str, Any] = field(default_factory=lambda: {"learning_rate": 0.01})
+    hidden: Sequence[int] = (128,)
+    activation: str = "relu"
+    dropout: float = 0.0
+    classes: int = CLASSES
+    label_smoothing: float = 0.0
+    sparse: bool = False
+    weights: str = ""
+    fit: Mapping[str, Any] = field(default_factory=dict)
+    batch_size: int = 32
+    samples: int = IMAGES
+    epochs: int = 1
+
+    def __str__(self) -> str:
+        """Return the name."""
+        return self.name
+
+    def start(self, ns: Any, seed: int, numerics: str = "") -> Any:
+        """Seed the package, then return the compiled network.
+
+        Parameters
+        ----------
+        ns : module
+            ``keras`` or ``minisgd``.
+        seed : int
+        numerics : str
+            Given to minisgd's `compile`, if any.
+        """
+        ns.utils.set_random_seed(seed)
+        model = ns.models.Sequential([ns.layers.Input((784,))])
+        for units in self.hidden:
+            model.add(ns.layers.Dense(units, activation=self.activation))
+            if self.dropout:
+                model.add(ns.layers.Dropout(self.dropout))
+        model.add(ns.layers.Dense(self.classes, activation="softmax"))
+        arguments = dict(self.sgd)
+        if isinstance(arguments["learning_rate"], tuple):
+            schedule, *rest = arguments["learning_rate"]
+            arguments["learning_rate"] = getattr(ns.optimizers.schedules, schedule)(*rest)
+        chosen = {"numerics": numerics} if numerics else {}
+        model.compile(
+            optimizer=ns.optimizers.SGD(**arguments),
+            loss=self._loss(ns),
+            metrics=["accuracy"],
+            **chosen,
+        )
+        return model
+
+    def _loss(self, ns: Any) -> Any:
+        if self.sparse:
+            return "sparse_categorical_crossentropy"
+        if self.label_smoothing:
+            return ns.losses.CategoricalCrossentropy(label_smoothing=self.label_smoothing)
+        return "categorical_crossentropy"
+
+    def data(self, ns: Any) -> tuple[dict[str, Any], tuple[Array, Array]]:
+        """Return the data arguments of `fit`, and the test images with their labels."""
+        images = load_data(ns)
+        x, y = images.x_train, images.y_train.argmax(axis=1)
+        if self.samples > len(x):
+            raise ValueError(f"`samples`: expected at most {len(x)}, received {self.samples}")
+        x, y = x[: self.samples], y[: self.samples]
+        arguments: dict[str, Any] = {"x": x, "y": self._labels(ns, y)}
+        rng = np.random.default_rng(0)
+        if self.weights == "sample":
+            arguments["sample_weight"] = rng.uniform(0.2, 3, len(x)).astype(np.float32)
+        if self.weights == "class":
+            arguments["class_weight"] = {c: 0.5 + 0.3 * c for c in range(self.classes)}
+        return arguments, (images.x_test, self._labels(ns, images.y_test.argmax(axis=1)))
+
+    def _labels(self, ns: Any, y: Array) -> Array:
+        if self.classes != CLASSES:
+            y = (y + CLASSES * (np.arange(len(y)) % CLASSES)) % self.classes
+        return y if self.sparse else np.asarray(ns.utils.to_categorical(y, self.classes))
+
+
+SCHEDULES = {
+    "ExponentialDecay": ("ExponentialDecay", 0.1, 700, 0.9),
+    "InverseTimeDecay": ("InverseTimeDecay", 0.1, 700, 0.9),
+    "PiecewiseConstantDecay": ("PiecewiseConstantDecay", [300, 1200], [0.1, 0.03, 0.01]),
+    "PolynomialDecay": ("PolynomialDecay", 0.3, 1100, 0.001, 2.0),
+    "CosineDecay": ("CosineDecay", 0.01, 1300, 0.1, "CosineDecay", 0.3, 500),
+    "CosineDecayRestarts": ("CosineDecayRestarts", 0.1, 500, 1.5, 0.9, 0.1),
+}
+
+OPTIONS = [
+    Case("momentum 0.9, rate 0.1", {"learning_rate": 0.1, "momentum": 0.9}),
+    Case("Nesterov", {"learning_rate": 0.01, "momentum": 0.9, "nesterov": True}),
+    Case("weight_decay", {"learning_rate": 0.01, "weight_decay": 0.004}),
+    Case("clipvalue", {"learning_rate": 0.01, "clipvalue": 0.01}),
+    Case("clipnorm", {"learning_rate": 0.01, "clipnorm": 0.3}),
+    Case("global_clipnorm", {"learning_rate": 0.01, "global_clipnorm": 0.7}),
+    Case("use_ema", {"learning_rate": 0.01, "use_ema": True}),
+    Case(
+        "use_ema, overwriting",
+        {"learning_rate": 0.01, "use_ema": True, "ema_overwrite_frequency": 100},
+    ),
+    Case(
+        "gradient_accumulation_steps=4",
+        {"learning_rate": 0.01, "gradient_accumulation_steps": 4},
+    ),
+    *(Case(name, {"learning_rate": arguments}) for name, arguments in SCHEDULES.items()),
+    Case("label_smoothing", label_smoothing=0.1),
+    Case("sparse labels", sparse=True),
+    Case("sample_weight", weights="sample"),
+    Case("class_weight", weights="class"),
+    Case("Dropout", dropout=0.25),
+    Case("validation_split", fit={"validation_split": 0.1}),
+    Case("hidden tanh", activation="tanh"),
+    Case("hidden sigmoid", activation="sigmoid"),
+]
+
+_SIZES = (16, 20, 32, 50, 64, 96, 100, 128, 200, 256, 384)
+_STEPS = 30
+
+
+def _batches() -> list[Case]:
+    """Thirty whole batches and a short last one, of every kind of length."""
+    cases = []
+    for size in _SIZES:
+        lengths = {0, 1, 2, 3, 7, 8, 12, 15, size // 2, size - 1}
+        cases += [
+            Case(
+                f"batch {size}, {_STEPS} and a last one of {rest}",
+                {"learning_rate": 0.1, "momentum": 0.9},
+                batch_size=size,
+                samples=_STEPS * size + rest,
+                epochs=2,
+            )
+            for rest in sorted(lengths)
+            if rest < size
+        ]
+    return cases
+
+
+BATCHES = _batches()
+OTHER_BATCHES = [
+    Case(
+        f"batch {size}",
+        {"learning_rate": 0.1, "momentum": 0.9},
+        batch_size=size,
+        samples=min(max(size * steps, 200), IMAGES),
+        epochs=2,
+    )
+    for size, steps in (
+        *((n, 200) for n in (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 15)),
+        *((n, 20) for n in (400, 500, 512, 600, 768, 1000, 1024, 2000, 2048)),
+        *((n, 3) for n in (4096, 10_000, 20_000, 30_000, 60_000)),
+    )
+]
+NETWORKS = [
+    Case(f"784-{width}-10", hidden=(width,), samples=6400)
+    for width in (10, 16, 20, 30, 32, 50, 64, 100, 200, 256, 300, 500, 512, 784, 1000)
+] + [
+    Case("784-10 (softmax regression)", hidden=(), samples=6400),
+    Case("784-512-512-10", hidden=(512, 512), samples=6400),
+    Case("784-300-100-10", hidden=(300, 100), samples=6400),
+    Case("784-64-64-64-10", hidden=(64, 64, 64), samples=6400),
+    Case("784-128-64-32-16-10", hidden=(128, 64, 32, 16), samples=6400),
+    Case("784-100-50-20-10-10", hidden=(100, 50, 20, 10), samples=6400),
+]
+CLASS_COUNTS = [
+    Case(f"{classes} classes", classes=classes, samples=6400)
+    for classes in (2, 3, 4, 5, 7, 8, 9, 11, 15, 16, 17, 20, 26, 32, 47, 50, 64, 100)
+]
+
+GROUPS: Mapping[str, Sequence[Case]] = {
+    "options": OPTIONS,
+    "batches": BATCHES,
+    "other batches": OTHER_BATCHES,
+    "networks": NETWORKS,
+    "classes": CLASS_COUNTS,
+}
