@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minisgd.parity.scripts import load_data
+from minisgd.parity.scripts import EPOCHS, keras_scheduler, load_data
 
 Array = npt.NDArray[Any]
 CLASSES = 10
@@ -43,6 +43,8 @@ class Case:
         Class numbers instead of one-hot rows.
     weights : str
         "sample", "class" or "": what weights the samples have.
+    scheduled : bool
+        Whether script 3's LearningRateScheduler goes with it.
     fit : mapping
         Further arguments of `fit`.
     batch_size, samples, epochs : int
@@ -57,6 +59,7 @@ class Case:
     label_smoothing: float = 0.0
     sparse: bool = False
     weights: str = ""
+    scheduled: bool = False
     fit: Mapping[str, Any] = field(default_factory=dict)
     batch_size: int = 32
     samples: int = IMAGES
@@ -97,6 +100,10 @@ class Case:
         )
         return model
 
+    def callbacks(self, ns: Any) -> list[Any]:
+        """Return the callbacks that belong to the run."""
+        return [ns.callbacks.LearningRateScheduler(keras_scheduler)] if self.scheduled else []
+
     def _loss(self, ns: Any) -> Any:
         if self.sparse:
             return "sparse_categorical_crossentropy"
@@ -134,6 +141,11 @@ SCHEDULES = {
     "CosineDecayRestarts": ("CosineDecayRestarts", 0.1, 500, 1.5, 0.9, 0.1),
 }
 
+SCRIPTS = [
+    Case("script 1: rate 0.01", epochs=EPOCHS),
+    Case("script 2: momentum 0.9", {"learning_rate": 0.01, "momentum": 0.9}, epochs=EPOCHS),
+    Case("script 3: rate 0.1, scheduled", {"learning_rate": 0.1}, scheduled=True, epochs=EPOCHS),
+]
 OPTIONS = [
     Case("momentum 0.9, rate 0.1", {"learning_rate": 0.1, "momentum": 0.9}),
     Case("Nesterov", {"learning_rate": 0.01, "momentum": 0.9, "nesterov": True}),
@@ -216,6 +228,7 @@ CLASS_COUNTS = [
 ]
 
 GROUPS: Mapping[str, Sequence[Case]] = {
+    "scripts": SCRIPTS,
     "options": OPTIONS,
     "batches": BATCHES,
     "other batches": OTHER_BATCHES,
