@@ -8,9 +8,9 @@ gradient follows the same one. ``docs/reference/rounding-order.md`` has the orde
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from minisgd.utils.lookup import look_up
 
@@ -28,13 +28,16 @@ class Numerics:
     wide : bool
         Whether a step computes in float64, from float32 weights to float32 gradients.
     setting : str
-        The setting of TensorFlow whose bits it has.
+        The setting of TensorFlow whose bits it has, in words.
+    environment : mapping
+        The environment variables that make TensorFlow take it, before it is imported.
     """
 
     name: str
     order: int
     wide: bool
     setting: str
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 DEFAULT = Numerics("avx512", 0, False, "default flags on a processor with AVX-512")

@@ -1,0 +1,41 @@
+"""Whole runs of `fit` from the seed alone, each option by itself: equal bits on the reference setup.
+
+`make parity-full` runs every case on four seeds; here each option has one seed and one epoch of
+60,000 images, and batches, networks and class counts are sampled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from minisgd.parity import side_by_side
+from minisgd.parity.cases import BATCHES, CLASS_COUNTS, NETWORKS, OPTIONS, OTHER_BATCHES, Case
+from minisgd.parity.probe import Mode
+
+pytestmark = [pytest.mark.run, pytest.mark.slow]
+SEED = 42
+
+
+def sampled() -> Iterator[Case]:
+    """Return some of the shapes: a short last batch for each size, and the extremes."""
+    sizes = sorted({case.batch_size for case in BATCHES})
+    for number, size in enumerate(sizes):
+        of_size = [case for case in BATCHES if case.batch_size == size]
+        yield of_size[1 + number % (len(of_size) - 1)]
+    yield from (c for c in OTHER_BATCHES if c.batch_size in (1, 2, 5, 12, 400, 1000, 10_000))
+    yield from NETWORKS[::5]
+    yield from CLASS_COUNTS[::4]
+
+
+@pytest.mark.parametrize("case", [*OPTIONS, *sampled()], ids=str)
+def test_a_run_has_kerass_bits(case: Case, mode: Mode) -> None:
+    """Weights, optimizer, batch logs, History, evaluate and predict."""
+    ledger = side_by_side.run(case, SEED, bits=mode.bits)
+    assert ledger.passed, str(ledger)
+    steps = -(-case.samples // case.batch_size) * case.epochs
+    if "validation_split" not in case.fit:
+        assert ledger.summaries["batch log loss"].compared == steps
+    if mode.bits:
+        assert ledger.summaries["predict"].compared == 10_000 * case.classes
