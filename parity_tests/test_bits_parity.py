@@ -1,4 +1,4 @@
-"""Whole runs of `fit` from the seed alone, each option by itself: equal bits on the reference setup.
+"""Whole runs of `fit` from the seed alone, one option at a time: equal bits on the reference setup.
 
 `make parity-full` runs every case on four seeds; here each option has one seed and one epoch of
 60,000 images, and batches, networks and class counts are sampled.
