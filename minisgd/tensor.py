@@ -42,15 +42,19 @@ class Tensor:
     logits : Tensor or None
         The tensor whose softmax or sigmoid this one is. The cross-entropies use it instead of the
         probabilities, which have lost precision (Keras: ``_keras_logits``).
+    from_dense : bool
+        Whether it is what `minisgd.ops.dense` returned. In a graph TensorFlow computes an
+        activation of it together with the product, by other functions.
     """
 
-    __slots__ = ("__weakref__", "_array", "logits", "requires_grad")
+    __slots__ = ("__weakref__", "_array", "from_dense", "logits", "requires_grad")
     __array_priority__ = 100  # array + tensor is a tensor
 
     def __init__(self, array: Array, requires_grad: bool = False) -> None:
         self._array = np.asarray(array)
         self.requires_grad = requires_grad
         self.logits: Tensor | None = None
+        self.from_dense = False
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -11,7 +11,17 @@ from importlib import import_module
 from typing import Any
 
 _MODULES = {
-    "activation": ("elu", "elu_vjp", "sigmoid", "sigmoid_vjp", "softplus", "tanh"),
+    "activation": (
+        "elu",
+        "elu_vjp",
+        "fused_elu",
+        "fused_sigmoid",
+        "fused_tanh",
+        "sigmoid",
+        "sigmoid_vjp",
+        "softplus",
+        "tanh",
+    ),
     "elementwise": (
         "add",
         "clip",

@@ -2,8 +2,8 @@
 
 TensorFlow uses three sources, and each rounds in its own way, so each is written out here instead
 of being called: Eigen's vectorised polynomials (whole groups of eight elements), the C library
-(glibc 2.28 and newer: what is left over, and random normals), oneDNN's (softmax). Being our own
-code, they round alike on every system.
+(glibc 2.28 and newer: what is left over, and random normals), oneDNN's (softmax, and activations
+behind a dense layer: `_onednn`). Being our own code, they round alike on every system.
 
 In float64 no bits are promised: `math` serves.
 """
@@ -328,31 +328,7 @@ def libm_sin_cos(x: Any) -> Any:
     return -cosine, sine
 
 
-# --- oneDNN's exp, inside its softmax: Horner's rule with FMA ---
-_DNN_LO = np.uint32(0xC2AEAC50).view(np.float32)
-_DNN_HI = np.uint32(0x42B17218).view(np.float32)
-_DNN_LOG2E = np.uint32(0x3FB8AA3B).view(np.float32)
-_DNN_LN2 = np.uint32(0x3F317218).view(np.float32)
-_D5, _D4, _D3, _D2, _D1 = np.array(
-    [0x3C07CFCE, 0x3D2B9D0D, 0x3E2AAD40, 0x3EFFFEE3, 0x3F7FFFFB], np.uint32
-).view(np.float32)
-
-
-@helper
-def onednn_exp(x: Any) -> Any:
-    """``exp`` as oneDNN's softmax evaluates it in float32; NaN goes through."""
-    if x != x:
-        return x
-    if x < _DNN_LO:
-        return _ZERO
-    x = min(x, _DNN_HI)
-    n = _f32(math.floor(fma(x, _DNN_LOG2E, _HALF)))
-    r = fma(-n, _DNN_LN2, x)
-    y = fma(fma(fma(fma(fma(_D5, r, _D4), r, _D3), r, _D2), r, _D1), r, _ONE)
-    return _times_power_of_two(y, n)
-
-
-def _by_precision(single: Any, double: Any) -> Any:
+def by_precision(single: Any, double: Any) -> Any:
     """A function that is `single` for float32 and `double` for float64, chosen by the compiler."""
 
     def choose(x):  # type: ignore[no-untyped-def]
@@ -368,7 +344,7 @@ def _by_precision(single: Any, double: Any) -> Any:
     return choose
 
 
-def _double_exp(x: Any) -> Any:
+def double_exp(x: Any) -> Any:
     return math.exp(x)
 
 
@@ -382,22 +358,25 @@ def _double_log1p(x: Any) -> Any:
     return np.log1p(x)
 
 
-def _double_tanh(x: Any) -> Any:
+def double_tanh(x: Any) -> Any:
     return math.tanh(x)
 
 
-def _double_sigmoid(x: Any) -> Any:
+def double_sigmoid(x: Any) -> Any:
     e = math.exp(-abs(x))  # never overflows
     return (1.0 if x >= 0.0 else e) / (1.0 + e)
 
 
-exp = _by_precision(_eigen_exp, _double_exp)
-log = _by_precision(_eigen_log, _double_log)
-exp_tail = _by_precision(libm_exp, _double_exp)
-log_tail = _by_precision(libm_log, _double_log)
-exp_softmax = _by_precision(onednn_exp, _double_exp)
-log1p = _by_precision(_eigen_log1p, _double_log1p)
-log1p_tail = _by_precision(_libm_log1p, _double_log1p)
-tanh = _by_precision(_eigen_tanh, _double_tanh)
-sigmoid = _by_precision(_eigen_sigmoid, _double_sigmoid)
-sigmoid_tail = _by_precision(_libm_sigmoid, _double_sigmoid)
+def double_elu(x: Any) -> Any:
+    return x if x > 0.0 else math.exp(x) - 1.0
+
+
+exp = by_precision(_eigen_exp, double_exp)
+log = by_precision(_eigen_log, _double_log)
+exp_tail = by_precision(libm_exp, double_exp)
+log_tail = by_precision(libm_log, _double_log)
+log1p = by_precision(_eigen_log1p, _double_log1p)
+log1p_tail = by_precision(_libm_log1p, _double_log1p)
+tanh = by_precision(_eigen_tanh, double_tanh)
+sigmoid = by_precision(_eigen_sigmoid, double_sigmoid)
+sigmoid_tail = by_precision(_libm_sigmoid, double_sigmoid)

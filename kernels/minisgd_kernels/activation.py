@@ -2,19 +2,22 @@
 
 As everywhere, TensorFlow's bits: whole packets of eight elements are Eigen's vector code, the last
 ``size % 8`` elements its scalar code, which calls the C library or multiplies in another order.
+
+Right behind a dense layer, in a graph, the functions are oneDNN's: the kernels named ``fused_...``.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from minisgd_kernels import _math
+from minisgd_kernels import _math, _onednn
 from minisgd_kernels._intrinsics import flush_denormals, restore_denormals
 from minisgd_kernels._jit import Array, kernel
 from minisgd_kernels._math import exp, exp_tail, log1p, log1p_tail, sigmoid_tail
 from minisgd_kernels.reduce import PACKET
 
 _tanh, _sigmoid = _math.tanh, _math.sigmoid
+_fused_tanh, _fused_sigmoid, _fused_elu = _onednn.tanh, _onednn.sigmoid, _onednn.elu
 
 
 @kernel
@@ -104,5 +107,39 @@ def softplus(x: Array) -> Array:
             out[i] = e
         else:
             out[i] = log1p(e) if i < in_packets else log1p_tail(e)
+    restore_denormals(mode)
+    return out
+
+
+# --- behind a dense layer, in a graph ---
+@kernel
+def fused_tanh(x: Array) -> Array:
+    """Hyperbolic tangent, oneDNN's; shape (n,)."""
+    mode = flush_denormals()
+    out = np.empty_like(x)
+    for i in range(x.size):
+        out[i] = _fused_tanh(x[i])
+    restore_denormals(mode)
+    return out
+
+
+@kernel
+def fused_sigmoid(x: Array) -> Array:
+    """``1 / (1 + exp(-x))``, oneDNN's; shape (n,)."""
+    mode = flush_denormals()
+    out = np.empty_like(x)
+    for i in range(x.size):
+        out[i] = _fused_sigmoid(x[i])
+    restore_denormals(mode)
+    return out
+
+
+@kernel
+def fused_elu(x: Array) -> Array:
+    """``exp(x) - 1`` below 0, else `x`, oneDNN's; shape (n,)."""
+    mode = flush_denormals()
+    out = np.empty_like(x)
+    for i in range(x.size):
+        out[i] = _fused_elu(x[i])
     restore_denormals(mode)
     return out

@@ -18,10 +18,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from minisgd_kernels import _onednn
 from minisgd_kernels._intrinsics import flush_denormals, restore_denormals
 from minisgd_kernels._jit import Array, Scalar, helper, kernel
-from minisgd_kernels._math import exp, exp_softmax, exp_tail, log, log_tail
+from minisgd_kernels._math import exp, exp_tail, log, log_tail
 from minisgd_kernels.reduce import PACKET, fold, sum_vector
+
+_exp_softmax = _onednn.exp
 
 # Elements in a tile of the gradient: Eigen's cost model, 40,000 / 8.875.
 _TILE = 4507
@@ -74,17 +77,22 @@ def _in_packet(i: int, c: int, rows: int, classes: int, tile: int) -> bool:
 def softmax(logits: Array) -> Array:
     """Probabilities, each row summing to 1; shape (N, C) -> (N, C).
 
-    oneDNN adds sixteen lanes wide, folds 8-4-2-1, and multiplies by the reciprocal.
+    oneDNN adds sixteen lanes wide, whole groups of sixteen to four sums in turn and the rest to
+    the first. It adds the four pairwise, folds 8-4-2-1, and multiplies by the reciprocal.
     """
     mode = flush_denormals()
     out = np.empty_like(logits)
-    lanes = np.empty(16, logits.dtype)
+    sums = np.empty((4, 16), logits.dtype)
+    in_groups = logits.shape[1] // 16 * 16
     for i in range(logits.shape[0]):
         largest = _row_max(logits[i])
-        lanes[:] = 0
+        sums[:] = 0
         for c in range(logits.shape[1]):
-            out[i, c] = exp_softmax(logits[i, c] - largest)
-            lanes[c % 16] += out[i, c]
+            out[i, c] = _exp_softmax(logits[i, c] - largest)
+            sums[c // 16 % 4 if c < in_groups else 0, c % 16] += out[i, c]
+        lanes = sums[0]
+        for lane in range(16):
+            lanes[lane] = (lanes[lane] + sums[1, lane]) + (sums[2, lane] + sums[3, lane])
         for lane in range(8):
             lanes[lane] += lanes[lane + 8]
         lanes[0] = 1 / fold(lanes)

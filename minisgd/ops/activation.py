@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import minisgd_kernels as kernels
+from minisgd import numerics
 from minisgd.ops.choice import greater, less, where
 from minisgd.ops.convert import as_float, convert_to_tensor, flat
 from minisgd.ops.elementwise import multiply, subtract
@@ -24,8 +25,13 @@ _relu_vjp: Primitive = defop(
 )
 
 
+# `fused` is whether TensorFlow's graph would compute it in one piece with a dense layer. Only the
+# forward function depends on it: the VJPs use its output.
 _elu: Primitive = defop(
-    "elu", lambda x: flat(kernels.elu, x), lambda g, out, x: bind(_elu_vjp, g, out)
+    "elu",
+    lambda x, fused: flat(kernels.fused_elu if fused else kernels.elu, x),
+    lambda g, out, x, fused: bind(_elu_vjp, g, out),
+    params=1,
 )
 
 
@@ -39,13 +45,17 @@ _elu_vjp: Primitive = defop(  # (y + 1) * g where y < 0, else g
 
 _tanh: Primitive = defop(
     "tanh",
-    lambda x: flat(kernels.tanh, x),
-    lambda g, out, x: multiply(g, subtract(1, multiply(out, out))),
+    lambda x, fused: flat(kernels.fused_tanh if fused else kernels.tanh, x),
+    lambda g, out, x, fused: multiply(g, subtract(1, multiply(out, out))),
+    params=1,
 )
 
 
 _sigmoid: Primitive = defop(
-    "sigmoid", lambda x: flat(kernels.sigmoid, x), lambda g, out, x: bind(_sigmoid_vjp, g, out)
+    "sigmoid",
+    lambda x, fused: flat(kernels.fused_sigmoid if fused else kernels.sigmoid, x),
+    lambda g, out, x, fused: bind(_sigmoid_vjp, g, out),
+    params=1,
 )
 
 
@@ -60,8 +70,14 @@ _sigmoid_vjp: Primitive = defop(  # g * y * (1 - y)
 _softplus: Primitive = defop(
     "softplus",
     lambda x: flat(kernels.softplus, x),
-    lambda g, out, x: multiply(g, sigmoid(x)),
+    # Never fused: the product's own activation is the softplus.
+    lambda g, out, x: multiply(g, bind(_sigmoid, x, params=(False,))),
 )
+
+
+def _fused(x: Tensor) -> tuple[bool]:
+    """Whether TensorFlow would compute the activation of `x` together with its dense layer."""
+    return (x.from_dense and numerics.in_graph(),)
 
 
 def relu(x: Any) -> Tensor:
@@ -89,19 +105,20 @@ def elu(x: Any, alpha: float = 1.0) -> Tensor:
     Clevert, Unterthiner and Hochreiter, ICLR 2016.
     """
     x = as_float(x)
-    out = bind(_elu, x)
+    out = bind(_elu, x, params=_fused(x))
     return out if alpha == 1 else where(greater(x, 0), out, multiply(out, alpha))
 
 
 def tanh(x: Any) -> Tensor:
-    """Hyperbolic tangent; in float32 with Eigen's rounding."""
-    return bind(_tanh, as_float(x))
+    """Hyperbolic tangent; in float32 with Eigen's rounding, in a graph behind `dense` oneDNN's."""
+    x = as_float(x)
+    return bind(_tanh, x, params=_fused(x))
 
 
 def sigmoid(x: Any) -> Tensor:
-    """``1 / (1 + exp(-x))``; in float32 with Eigen's rounding. Remembers `x` as its `logits`."""
+    """``1 / (1 + exp(-x))``; remembers `x` as its `logits`. Rounding: see `tanh`."""
     x = as_float(x)
-    out = bind(_sigmoid, x)
+    out = bind(_sigmoid, x, params=_fused(x))
     out.logits = x
     return out
 

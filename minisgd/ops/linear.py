@@ -131,4 +131,6 @@ def dense(x: Any, kernel: Any, bias: Any) -> Tensor:
     if bias.shape != (kernel.shape[1],):
         msg = f"dense: expected a bias of shape ({kernel.shape[1]},), received {bias.shape}"
         raise ValueError(msg)
-    return bind(_dense, x, kernel, bias, params=(K_BLOCK,))
+    out = bind(_dense, x, kernel, bias, params=(K_BLOCK,))
+    out.from_dense = True
+    return out
