@@ -4,7 +4,6 @@ import ctypes
 import ctypes.util
 import platform
 import sys
-from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ import minisgd_kernels as kernels
 from minisgd_kernels import _math
 
 F32 = np.float32
-K_BLOCK = 384
 DENORMAL = F32(1e-40)
 
 glibc = pytest.mark.skipif(
@@ -36,131 +34,6 @@ def assert_same_bits(received, expected):
 
 def normals(*shape, seed=0, dtype=F32):
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
-
-
-# --- an emulation of fused multiply-add, and of the matrix product's order ---
-def fma32(a, b, c):
-    """Float32 fma, exactly: the product is exact in float64, the sum is rounded to odd there."""
-    p = a.astype(np.float64) * b.astype(np.float64)
-    c = np.broadcast_to(c, p.shape).astype(np.float64)
-    s = p + c
-    back = s - p
-    error = (p - (s - back)) + (c - back)  # Knuth's two-sum: p + c == s + error
-    even = (s.view(np.int64) & 1) == 0
-    odd = np.where((error != 0) & even, np.nextafter(s, np.copysign(np.inf, error)), s)
-    return odd.astype(F32)
-
-
-def fma64(a, b, c):
-    """Float64 fma for one number, in exact rational arithmetic."""
-    return float(Fraction(a) * Fraction(b) + Fraction(c))
-
-
-def blocks_of(k_end):
-    """oneDNN's cut of K: 384 while at least 768 are left, then halves, then the rest."""
-    cuts, k = [], 0
-    while k < k_end:
-        rest = k_end - k
-        size = 384 if rest >= 768 else (rest + 1) // 2 if rest > 384 else rest
-        cuts.append((k, k + size))
-        k += size
-    return cuts
-
-
-def product(a, b):
-    """``a @ b`` in the order that the kernels promise."""
-    out = np.zeros((a.shape[0], b.shape[1]), a.dtype)
-    for start, stop in blocks_of(a.shape[1]):
-        s = np.zeros_like(out)
-        for k in range(start, stop):
-            if a.dtype == F32:
-                s = fma32(a[:, k, None], b[None, k, :], s)
-            else:
-                for i, j in np.ndindex(s.shape):
-                    s[i, j] = fma64(a[i, k], b[k, j], s[i, j])
-        out = out + s
-    return out
-
-
-def test_the_emulated_fma_rounds_once():
-    def distance(value, exact):
-        return abs(Fraction(float(value)) - exact)
-
-    rng = np.random.default_rng(1)
-    a, b, c = (rng.standard_normal(3000).astype(F32) for _ in range(3))
-    c[::3] = (-a[::3].astype(np.float64) * b[::3] * (1 + rng.choice([0, 1e-7], 1000))).astype(F32)
-    expected = []
-    for x, y, z in zip(a.tolist(), b.tolist(), c.tolist(), strict=True):
-        exact = Fraction(x) * Fraction(y) + Fraction(z)
-        near = F32(float(exact))  # within an ulp: choose the nearest of three
-        candidates = [np.nextafter(near, F32(-np.inf)), near, np.nextafter(near, F32(np.inf))]
-        expected.append(min(candidates, key=lambda v: (distance(v, exact), v.view(np.int32) & 1)))
-    assert np.array_equal(fma32(a, b, c), np.array(expected, F32))
-
-
-def test_blocks_of_k():
-    sizes = {k: [stop - start for start, stop in blocks_of(k)] for k in (384, 385, 767, 768, 784)}
-    assert sizes == {
-        384: [384],
-        385: [193, 192],
-        767: [384, 383],
-        768: [384, 384],
-        784: [384, 200, 200],
-    }
-
-
-@pytest.mark.parametrize("k", [1, 2, 3, 5, 383, 384, 385, 767, 768, 784, 1200])
-@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (3, 10), (4, 17), (7, 3)])
-def test_matrix_products(rows, columns, k):
-    a, b, bias = normals(rows, k), normals(k, columns, seed=1), normals(columns, seed=2)
-    expected = product(a, b)
-    assert_same_bits(kernels.matmul(a, b, K_BLOCK), expected)
-    assert_same_bits(kernels.matmul_tn(a.T.copy(), b, K_BLOCK), expected)
-    assert_same_bits(kernels.matmul_nt(a, b.T.copy(), K_BLOCK), expected)
-    assert_same_bits(kernels.dense(a, b, bias, K_BLOCK), expected + bias)
-
-
-@pytest.mark.parametrize("k", [1, 7, 385])
-def test_matrix_products_in_float64(k):
-    a, b = normals(5, k, dtype=np.float64), normals(k, 2, seed=1, dtype=np.float64)
-    bias = normals(2, dtype=np.float64)
-    expected = product(a, b)
-    assert_same_bits(kernels.matmul(a, b, K_BLOCK), expected)
-    assert_same_bits(kernels.matmul_tn(a.T.copy(), b, K_BLOCK), expected)
-    assert_same_bits(kernels.matmul_nt(a, b.T.copy(), K_BLOCK), expected)
-    assert_same_bits(kernels.dense(a, b, bias, K_BLOCK), expected + bias)
-
-
-def test_a_product_is_not_a_chain_of_rounded_products():
-    a, b = normals(4, 64), normals(64, 4, seed=1)
-    unfused = np.zeros((4, 4), F32)
-    for k in range(64):
-        unfused = unfused + a[:, k, None] * b[None, k, :]
-    assert not np.array_equal(kernels.matmul(a, b, K_BLOCK), unfused)
-
-
-def test_another_block_length_gives_other_bits():
-    a, b = normals(4, 784), normals(784, 8, seed=1)
-    assert not np.array_equal(kernels.matmul(a, b, 384), kernels.matmul(a, b, 784))
-
-
-@pytest.mark.parametrize("rows", [2, 3, 4, 5, 9])
-def test_a_row_does_not_depend_on_its_batch(rows):
-    x, w, b = normals(rows, 784), normals(784, 10, seed=1), normals(10, seed=2)
-    together = kernels.dense(x, w, b, K_BLOCK)
-    alone = [kernels.dense(x[i : i + 1].copy(), w, b, K_BLOCK) for i in range(rows)]
-    assert_same_bits(together, np.concatenate(alone))
-    assert_same_bits(kernels.softmax(together), np.concatenate([kernels.softmax(z) for z in alone]))
-
-
-def test_products_do_not_hide_nan():
-    a, b = np.zeros((5, 3), F32), np.zeros((3, 2), F32)
-    a[4, 1] = np.nan
-    out = kernels.matmul(a, b, K_BLOCK)
-    assert np.isnan(out[4]).all()
-    assert not out[:4].any()
-    b[0, 0] = np.inf  # 0 * inf
-    assert np.isnan(kernels.matmul(a, b, K_BLOCK)[0, 0])
 
 
 # --- sums ---
@@ -231,6 +104,18 @@ def test_sum_over_the_first_axis(rows, columns):
         expected[:wide] = part
     assert_same_bits(kernels.sum_first(x), expected)
     assert_same_bits(kernels.sum_rows(x), in_order)
+
+
+def test_many_narrow_rows_are_summed_in_two_halves():
+    x = normals(12_445, 10)
+    halves = [np.cumsum(part, axis=0)[-1] for part in (x[:6223], x[6223:])]
+    assert_same_bits(kernels.sum_rows(x), halves[0] + halves[1])
+    assert_same_bits(kernels.sum_rows(x[:-1].copy()), np.cumsum(x[:-1], axis=0)[-1])
+
+
+def test_a_single_column_is_summed_as_a_vector():
+    x = normals(100, 1)
+    assert_same_bits(kernels.sum_rows(x), kernels.sum_all(x).reshape(1))
 
 
 # --- relu ---
@@ -424,8 +309,8 @@ CALLS = {
     "subtract": lambda d: kernels.subtract(d, np.zeros_like(d)),
     "multiply": lambda d: kernels.multiply(d, np.ones_like(d)),
     "divide": lambda d: kernels.divide(d, np.ones_like(d)),
-    "matmul": lambda d: kernels.matmul(d, np.ones((8, 1), F32), K_BLOCK),
-    "dense": lambda d: kernels.dense(d, np.ones((8, 1), F32), np.zeros(1, F32), K_BLOCK),
+    "matmul": lambda d: kernels.matmul(d, np.ones((8, 1), F32)),
+    "dense": lambda d: kernels.dense(d, np.ones((8, 1), F32), np.zeros(1, F32)),
     "sum_all": lambda d: kernels.sum_all(d),
     "sum_first": lambda d: kernels.sum_first(d),
     "sum_last": lambda d: kernels.sum_last(d),

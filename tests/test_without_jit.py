@@ -27,6 +27,8 @@ LABELS = np.arange(9, dtype=np.int64) % 11
 ONE_HOT = np.eye(11, dtype=F32)[LABELS]
 KEY = np.array([7, 8], np.uint32)
 COUNTER = np.array([2**32 - 2, 2**32 - 1, 5, 6], np.uint32)
+LONG = DRAW.normal(0, 1, (2, 400)).astype(F32)
+MANY = DRAW.normal(0, 1, (17, 3)).astype(F32)
 WIDE = DRAW.normal(0, 1, (1, 8300)).astype(F32)
 
 # Kernel -> the arguments of its calls. What ends in _inplace changes the first array or two.
@@ -39,18 +41,21 @@ CALLS = {
     "clipped_by_norm": [(FLAT, F32(0.5)), (FLAT, F32(1000))],
     "clipped_by_value": [(FLAT, F32(0.5))],
     "decay_inplace": [(FLAT, F32(0.01))],
-    "dense": [(A, B.T.copy(), B[:, 0].copy(), 4), (A[:3], B.T.copy(), B[:, 0].copy(), 384)],
+    "dense": [(A, B.T.copy(), B[:, 0].copy()), (A[:3], B.T.copy(), B[:, 0].copy())],
     "divide": [(A, B)],
     "elu": [(FLAT,), (EDGES,)],
     "elu_vjp": [(POSITIVE, FLAT)],
     "exponential": [(FLAT,), (EDGES,), (FLAT.astype(float),)],
+    "fused_elu": [(FLAT,), (EDGES,), (FLAT.astype(float),)],
+    "fused_sigmoid": [(FLAT,), (EDGES,), (FLAT.astype(float),)],
+    "fused_tanh": [(FLAT,), (EDGES,), (FLAT.astype(float),)],
     "global_norm_factor": [(POSITIVE, F32(1), F32(1)), (np.zeros(2, F32), F32(1), F32(1))],
     "log_softmax": [(A,)],
     "logarithm": [(POSITIVE,), (EDGES,), (POSITIVE.astype(float),), (EDGES.astype(float),)],
     "logarithm_1p": [(POSITIVE,), (EDGES[:3],)],
-    "matmul": [(A, B.T.copy(), 384), (A, B.T.copy(), 5)],
-    "matmul_nt": [(A, B, 384)],
-    "matmul_tn": [(A, B, 384)],
+    "matmul": [(A, B.T.copy()), (A, B[:1].T.copy()), (LONG, LONG.T.copy())],
+    "matmul_nt": [(A, B), (A[:1], B), (MANY, MANY[:3].copy())],
+    "matmul_tn": [(A, B)],
     "momentum_inplace": [(FLAT, POSITIVE, FLAT[::-1].copy(), F32(0.1), F32(0.9))],
     "multiply": [(A, B)],
     "nesterov_inplace": [(FLAT, POSITIVE, FLAT[::-1].copy(), F32(0.1), F32(0.9))],

@@ -1,10 +1,13 @@
-"""Matrix products: every output element is one chain of fused multiply-adds, K cut into blocks.
+"""Matrix products in oneDNN's order of rounding, which TensorFlow calls for them.
 
-The order of rounding is oneDNN's, which TensorFlow calls for float32 products: within a block of K
-each element is ``s = fma(a[i, k], b[k, j], s)`` for ``k`` ascending from ``s = 0``; the sums of the
-blocks are added from left to right. Which element is computed when is free, so the loops below are
-arranged for the processor: four rows and four ``k`` at a time keep sixteen multiply-adds in flight
-for every eight loads.
+Nearly always an output element is a chain of fused multiply-adds, ``s = fma(a[i, k], b[k, j], s)``
+for ``k`` ascending from ``s = 0``, one chain for each block of K; the sums of the blocks are added
+from left to right (`_order.k_ends` cuts the blocks). Two small shapes take another way: a result
+with one column, or one row of a product with a transposed matrix, is a dot product in eight lanes;
+the gradient of 2 to 15 rows of inputs is summed in sixteen.
+
+Which element is computed when is free, so the loops are arranged for the processor: four rows and
+four ``k`` at a time keep sixteen multiply-adds in flight for every eight loads.
 """
 
 from __future__ import annotations
@@ -13,20 +16,10 @@ import numpy as np
 
 from minisgd_kernels._intrinsics import flush_denormals, fma, restore_denormals
 from minisgd_kernels._jit import Array, Scalar, helper, kernel
+from minisgd_kernels._order import first_rows, k_ends
+from minisgd_kernels.reduce import PACKET, sum_vector
 
-
-@helper
-def block_end(k: Scalar, k_end: Scalar, k_block: int) -> Scalar:
-    """End of the block of K that starts at `k`: full blocks, but the last two share what is left.
-
-    With ``k_block=384`` (oneDNN on AVX-512) K = 784 is cut into 384 + 200 + 200.
-    """
-    rest = k_end - k
-    if rest >= 2 * k_block:
-        return k + k_block
-    if rest > k_block:
-        return k + (rest + 1) // 2
-    return k_end
+_FEW_ROWS = 16  # below it the gradient of the inputs is summed in sixteen lanes
 
 
 @helper
@@ -69,13 +62,13 @@ def _add_products_1(
 
 
 @helper
-def _product(a: Array, b: Array, k_block: int) -> Array:
-    """``a @ b``: `a` (M, K) with any strides, `b` (K, N) with contiguous rows; returns (M, N).
+def _chains(a: Array, b: Array, ends: Array) -> Array:
+    """``a @ b``, one chain a block of K: `a` (M, K) with any strides, `b` (K, N) contiguous.
 
     The kernels below pass ``a[::1]``, whose type says "any strides", so that one compiled product
     serves all of them.
     """
-    rows, k_end, columns = a.shape[0], a.shape[1], b.shape[1]
+    rows, columns = a.shape[0], b.shape[1]
     out = np.zeros((rows, columns), a.dtype)
     sums = np.empty((4, columns), a.dtype)
     # Not a literal 0, for which Numba would compile the helpers once more.
@@ -84,56 +77,121 @@ def _product(a: Array, b: Array, k_block: int) -> Array:
     while i < rows:
         tile = 4 if i + 4 <= rows else 1
         k = first
-        while k < k_end:
-            k_next = block_end(k, k_end, k_block)
+        for block in range(ends.size):
             sums[:tile] = 0
             if tile == 4:
-                _add_products_4(a, b, i, k, k_next, sums)
+                _add_products_4(a, b, i, k, ends[block], sums)
             else:
-                _add_products_1(a, b, i, k, k_next, sums)
+                _add_products_1(a, b, i, k, ends[block], sums)
             for r in range(tile):
                 for j in range(columns):
                     out[i + r, j] += sums[r, j]
-            k = k_next
+            k = ends[block]
         i += tile
     return out
 
 
+@helper
+def _dots(a: Array, b: Array) -> Array:
+    """``a @ b`` as dot products in eight lanes over k; `a` any strides, `b` (K, N) contiguous.
+
+    First over all whole sixteens of K, then over the 8, 4, 2 and 1 elements that the rest is made
+    of: each piece has lanes of its own, which are folded and added to what there is.
+    """
+    rows, k_end, columns = a.shape[0], a.shape[1], b.shape[1]
+    out = np.zeros((rows, columns), a.dtype)
+    lanes = np.empty((PACKET, columns), a.dtype)
+    for i in range(rows):
+        k, piece = 0, 2 * PACKET
+        while piece > 0:
+            stop = k + (k_end - k) // piece * piece
+            if stop > k:
+                lanes[:] = 0
+                for q in range(k, stop):
+                    lane = (q - k) % PACKET
+                    for j in range(columns):
+                        lanes[lane, j] = fma(a[i, q], b[q, j], lanes[lane, j])
+                for j in range(columns):
+                    low = (lanes[0, j] + lanes[1, j]) + (lanes[4, j] + lanes[5, j])
+                    high = (lanes[2, j] + lanes[3, j]) + (lanes[6, j] + lanes[7, j])
+                    out[i, j] += low + high
+                k = stop
+            piece //= 2
+    return out
+
+
+@helper
+def _sixteen_lanes(a: Array, b: Array) -> Array:
+    """``a @ b`` in sixteen lanes over k, folded 8-4-2-1; `a` any strides, `b` (K, N) contiguous."""
+    rows, k_end, columns = a.shape[0], a.shape[1], b.shape[1]
+    out = np.empty((rows, columns), a.dtype)
+    lanes = np.empty((2 * PACKET, columns), a.dtype)
+    for i in range(rows):
+        lanes[:] = 0
+        for k in range(k_end):
+            lane = k % (2 * PACKET)
+            for j in range(columns):
+                lanes[lane, j] = fma(a[i, k], b[k, j], lanes[lane, j])
+        width = PACKET
+        while width > 0:
+            for lane in range(width):
+                for j in range(columns):
+                    lanes[lane, j] += lanes[lane + width, j]
+            width //= 2
+        out[i] = lanes[0]
+    return out
+
+
+@helper
+def _product(a: Array, b: Array) -> Array:
+    """``a @ b``, neither stored transposed."""
+    rows, k, columns = a.shape[0], a.shape[1], b.shape[1]
+    if columns == 1 and rows > 1:
+        return _dots(a, b)
+    return _chains(a, b, k_ends(rows, columns, k, False, False))
+
+
 @kernel
-def matmul(a: Array, b: Array, k_block: int) -> Array:
+def matmul(a: Array, b: Array) -> Array:
     """``a @ b``; shapes (M, K), (K, N) -> (M, N)."""
     mode = flush_denormals()
-    out = _product(a[::1], b, k_block)
+    out = _product(a[::1], b)
     restore_denormals(mode)
     return out
 
 
 @kernel
-def matmul_tn(a: Array, b: Array, k_block: int) -> Array:
+def matmul_tn(a: Array, b: Array) -> Array:
     """``a.T @ b``; shapes (K, M), (K, N) -> (M, N). The gradient of a dense layer's kernel."""
     mode = flush_denormals()
-    out = _product(a.T[::1], b, k_block)
+    out = _chains(a.T[::1], b, k_ends(a.shape[1], b.shape[1], a.shape[0], True, False))
     restore_denormals(mode)
     return out
 
 
 @kernel
-def matmul_nt(a: Array, b: Array, k_block: int) -> Array:
+def matmul_nt(a: Array, b: Array) -> Array:
     """``a @ b.T``; shapes (M, K), (N, K) -> (M, N). The gradient of a dense layer's input."""
     mode = flush_denormals()
-    out = _product(a[::1], np.ascontiguousarray(b.T), k_block)
+    rows, columns, turned = a.shape[0], b.shape[0], np.ascontiguousarray(b.T)
+    if rows == 1 or columns == 1:
+        out = _dots(a[::1], turned)
+    elif rows < _FEW_ROWS:
+        out = _sixteen_lanes(a[::1], turned)
+    else:
+        out = _chains(a[::1], turned, k_ends(rows, columns, a.shape[1], False, True))
     restore_denormals(mode)
     return out
 
 
 @kernel
-def dense(x: Array, w: Array, b: Array, k_block: int) -> Array:
+def dense(x: Array, w: Array, b: Array) -> Array:
     """``x @ w + b``, the bias added in one rounding after the product.
 
     Shapes (N, D_in), (D_in, units), (units,) -> (N, units).
     """
     mode = flush_denormals()
-    out = _product(x[::1], w, k_block)
+    out = _product(x[::1], w)
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             out[i, j] += b[j]
@@ -143,14 +201,27 @@ def dense(x: Array, w: Array, b: Array, k_block: int) -> Array:
 
 @kernel
 def sum_rows(g: Array) -> Array:
-    """Sum over the first axis, row after row; shape (N, D) -> (D,). The gradient of a bias.
+    """Sum over the first axis; shape (N, D) -> (D,). The gradient of a bias.
 
-    Row 0 is the start value, as in TensorFlow's BiasAddGrad.
+    Row after row, as in TensorFlow's BiasAddGrad (row 0 is the start value); many narrow rows in
+    two halves. A single column is summed as a vector: Keras adds such a bias as a number.
     """
     mode = flush_denormals()
-    out = np.zeros(g.shape[1], g.dtype)
-    for i in range(g.shape[0]):
-        for j in range(g.shape[1]):
-            out[j] += g[i, j]
+    rows, columns = g.shape
+    out = np.zeros(columns, g.dtype)
+    if columns == 1:
+        out[0] = sum_vector(g.reshape(-1), 0, rows, np.empty((4, PACKET), g.dtype))
+    else:
+        half = first_rows(rows, columns)
+        second = np.zeros(columns, g.dtype)
+        for i in range(half):
+            for j in range(columns):
+                out[j] += g[i, j]
+        for i in range(half, rows):
+            for j in range(columns):
+                second[j] += g[i, j]
+        if half < rows:
+            for j in range(columns):
+                out[j] += second[j]
     restore_denormals(mode)
     return out

@@ -15,54 +15,49 @@ from minisgd.ops.shape import expand_dims, squeeze
 from minisgd.primitive import Primitive, bind, defop
 from minisgd.tensor import Array, Tensor
 
-# Longest block of K in a matrix product: oneDNN's on an AVX-512 processor, the reference setup.
-K_BLOCK = 384
+Kernel = Callable[..., Array]
 
 
-def _each(product: Callable[..., Array], a: Array, b: Array, k: int) -> Array:
+def _each(product: Kernel, a: Array, b: Array) -> Array:
     """The product of two matrices, or of each pair of two stacks of them."""
     if a.ndim == 2:
-        return product(a, b, k)
+        return product(a, b)
     pairs = zip(a.reshape(-1, *a.shape[-2:]), b.reshape(-1, *b.shape[-2:]), strict=True)
-    out = np.stack([product(x, y, k) for x, y in pairs])
+    out = np.stack([product(x, y) for x, y in pairs])
     return out.reshape(*a.shape[:-2], *out.shape[1:])
 
 
 # Each product's VJP rules are again two of the three, so the family is closed.
 _matmul: Primitive = defop(
     "matmul",
-    lambda a, b, k: _each(kernels.matmul, a, b, k),
-    lambda g, out, a, b, k: bind(_matmul_nt, g, b, params=(k,)),
-    lambda g, out, a, b, k: bind(_matmul_tn, a, g, params=(k,)),
-    params=1,
+    lambda a, b: _each(kernels.matmul, a, b),
+    lambda g, out, a, b: bind(_matmul_nt, g, b),
+    lambda g, out, a, b: bind(_matmul_tn, a, g),
 )
 
 
 _matmul_tn: Primitive = defop(  # a.T @ b
     "matmul_tn",
-    lambda a, b, k: _each(kernels.matmul_tn, a, b, k),
-    lambda g, out, a, b, k: bind(_matmul_nt, b, g, params=(k,)),
-    lambda g, out, a, b, k: bind(_matmul, a, g, params=(k,)),
-    params=1,
+    lambda a, b: _each(kernels.matmul_tn, a, b),
+    lambda g, out, a, b: bind(_matmul_nt, b, g),
+    lambda g, out, a, b: bind(_matmul, a, g),
 )
 
 
 _matmul_nt: Primitive = defop(  # a @ b.T
     "matmul_nt",
-    lambda a, b, k: _each(kernels.matmul_nt, a, b, k),
-    lambda g, out, a, b, k: bind(_matmul, g, b, params=(k,)),
-    lambda g, out, a, b, k: bind(_matmul_tn, g, a, params=(k,)),
-    params=1,
+    lambda a, b: _each(kernels.matmul_nt, a, b),
+    lambda g, out, a, b: bind(_matmul, g, b),
+    lambda g, out, a, b: bind(_matmul_tn, g, a),
 )
 
 
 _dense: Primitive = defop(  # x @ kernel + bias
     "dense",
-    lambda x, kernel, bias, k: kernels.dense(x, kernel, bias, k),
-    lambda g, out, x, kernel, bias, k: bind(_matmul_nt, g, kernel, params=(k,)),
-    lambda g, out, x, kernel, bias, k: bind(_matmul_tn, x, g, params=(k,)),
-    lambda g, out, x, kernel, bias, k: bind(SUM_ROWS, g),
-    params=1,
+    lambda x, kernel, bias: kernels.dense(x, kernel, bias),
+    lambda g, out, x, kernel, bias: bind(_matmul_nt, g, kernel),
+    lambda g, out, x, kernel, bias: bind(_matmul_tn, x, g),
+    lambda g, out, x, kernel, bias: bind(SUM_ROWS, g),
 )
 
 
@@ -104,7 +99,7 @@ def matmul(x1: Any, x2: Any) -> Tensor:
             raise ValueError(f"{shapes}: at least one matrix is needed")
         a = broadcast_to(a, stack + a.shape[-2:])
         b = broadcast_to(b, stack + b.shape[-2:])
-    out = bind(_matmul, a, b, params=(K_BLOCK,))
+    out = bind(_matmul, a, b)
     return squeeze(out, [-2] * row + [-1] * column) if row or column else out
 
 
@@ -131,6 +126,6 @@ def dense(x: Any, kernel: Any, bias: Any) -> Tensor:
     if bias.shape != (kernel.shape[1],):
         msg = f"dense: expected a bias of shape ({kernel.shape[1]},), received {bias.shape}"
         raise ValueError(msg)
-    out = bind(_dense, x, kernel, bias, params=(K_BLOCK,))
+    out = bind(_dense, x, kernel, bias)
     out.from_dense = True
     return out
