@@ -113,11 +113,6 @@ def test_many_narrow_rows_are_summed_in_two_halves():
     assert_same_bits(kernels.sum_rows(x[:-1].copy()), np.cumsum(x[:-1], axis=0)[-1])
 
 
-def test_a_single_column_is_summed_as_a_vector():
-    x = normals(100, 1)
-    assert_same_bits(kernels.sum_rows(x), kernels.sum_all(x).reshape(1))
-
-
 # --- relu ---
 def test_relu_at_the_edges():
     x = np.array([-np.inf, -1, -0.0, 0.0, 1, np.inf, np.nan], F32)

@@ -17,7 +17,7 @@ import numpy as np
 from minisgd_kernels._intrinsics import flush_denormals, fma, restore_denormals
 from minisgd_kernels._jit import Array, Scalar, helper, kernel
 from minisgd_kernels._order import first_rows, k_ends
-from minisgd_kernels.reduce import PACKET, sum_vector
+from minisgd_kernels.reduce import PACKET
 
 _FEW_ROWS = 16  # below it the gradient of the inputs is summed in sixteen lanes
 
@@ -204,24 +204,20 @@ def sum_rows(g: Array) -> Array:
     """Sum over the first axis; shape (N, D) -> (D,). The gradient of a bias.
 
     Row after row, as in TensorFlow's BiasAddGrad (row 0 is the start value); many narrow rows in
-    two halves. A single column is summed as a vector: Keras adds such a bias as a number.
+    two halves.
     """
     mode = flush_denormals()
     rows, columns = g.shape
-    out = np.zeros(columns, g.dtype)
-    if columns == 1:
-        out[0] = sum_vector(g.reshape(-1), 0, rows, np.empty((4, PACKET), g.dtype))
-    else:
-        half = first_rows(rows, columns)
-        second = np.zeros(columns, g.dtype)
-        for i in range(half):
-            for j in range(columns):
-                out[j] += g[i, j]
+    out, second = np.zeros(columns, g.dtype), np.zeros(columns, g.dtype)
+    half = first_rows(rows, columns)
+    for i in range(half):
+        for j in range(columns):
+            out[j] += g[i, j]
+    if half < rows:
         for i in range(half, rows):
             for j in range(columns):
                 second[j] += g[i, j]
-        if half < rows:
-            for j in range(columns):
-                out[j] += second[j]
+        for j in range(columns):
+            out[j] += second[j]
     restore_denormals(mode)
     return out
