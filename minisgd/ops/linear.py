@@ -10,8 +10,8 @@ import numpy as np
 import minisgd_kernels as kernels
 from minisgd import numerics
 from minisgd.ops.convert import as_float, common_dtype, convert_to_tensor
-from minisgd.ops.reduce import SUM_ROWS, broadcast_to
-from minisgd.ops.shape import expand_dims, squeeze
+from minisgd.ops.reduce import SUM_ROWS, broadcast_to, sum
+from minisgd.ops.shape import expand_dims, reshape, squeeze
 from minisgd.primitive import Primitive, bind, defop
 from minisgd.tensor import Array, Tensor
 
@@ -57,8 +57,17 @@ _dense: Primitive = defop(  # x @ kernel + bias
     lambda x, kernel, bias: kernels.dense(x, kernel, bias),
     lambda g, out, x, kernel, bias: bind(_matmul_nt, g, kernel),
     lambda g, out, x, kernel, bias: bind(_matmul_tn, x, g),
-    lambda g, out, x, kernel, bias: bind(SUM_ROWS, g),
+    lambda g, out, x, kernel, bias: _bias_gradient(g),
 )
+
+
+def _bias_gradient(g: Tensor) -> Tensor:
+    """Sum over the rows.
+
+    Keras takes a bias of one element for a number (BiasAdd is for vectors), whose gradient is
+    summed as any other sum is.
+    """
+    return reshape(sum(g), (1,)) if g.shape[1] == 1 else bind(SUM_ROWS, g)
 
 
 def _matrices(x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
