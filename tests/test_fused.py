@@ -157,3 +157,13 @@ def test_softmax_keeps_four_sums(classes):
         half = lanes.shape[1] // 2
         lanes = lanes[:, :half] + lanes[:, half:]
     np.testing.assert_array_equal(kernels.softmax(z), e * (F32(1) / lanes))
+
+
+def test_a_bias_of_one_unit_is_summed_like_any_other_sum():
+    g = np.random.default_rng(3).standard_normal((100, 1)).astype(F32)
+    bias = keras.Variable(np.zeros(1, F32))
+    with GradientTape() as tape:
+        y = ops.sum(ops.multiply(ops.dense(g, np.ones((1, 1), F32), bias), g))
+    gradient = tape.gradient(y, bias).numpy()
+    assert gradient.shape == (1,)
+    assert gradient[0] == kernels.sum_all(g) != kernels.sum_rows(g)[0]
