@@ -121,6 +121,13 @@ def test_the_gradient_of_a_softplus_has_no_fused_sigmoid():
     np.testing.assert_array_equal(*(np.stack(pair) for pair in found))
 
 
+def test_an_elu_of_another_slope_is_not_fused():
+    x = inputs()
+    with graph():
+        received = ops.elu(dense(x), 0.5).numpy()
+    np.testing.assert_array_equal(received, ops.elu(x, 0.5).numpy())
+
+
 @pytest.mark.parametrize(
     ("layers", "fused"),
     [

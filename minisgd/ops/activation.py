@@ -105,8 +105,10 @@ def elu(x: Any, alpha: float = 1.0) -> Tensor:
     Clevert, Unterthiner and Hochreiter, ICLR 2016.
     """
     x = as_float(x)
-    out = bind(_elu, x, params=_fused(x))
-    return out if alpha == 1 else where(greater(x, 0), out, multiply(out, alpha))
+    if alpha == 1:
+        return bind(_elu, x, params=_fused(x))
+    out = bind(_elu, x, params=(False,))  # `x` is needed twice, which TensorFlow does not fuse
+    return where(greater(x, 0), out, multiply(out, alpha))
 
 
 def tanh(x: Any) -> Tensor:
