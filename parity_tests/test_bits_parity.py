@@ -11,7 +11,15 @@ from collections.abc import Iterator
 import pytest
 
 from minisgd.parity import side_by_side
-from minisgd.parity.cases import BATCHES, CLASS_COUNTS, NETWORKS, OPTIONS, OTHER_BATCHES, Case
+from minisgd.parity.cases import (
+    BATCHES,
+    CLASS_COUNTS,
+    LAYERS,
+    NETWORKS,
+    OPTIONS,
+    OTHER_BATCHES,
+    Case,
+)
 from minisgd.parity.probe import Mode
 
 pytestmark = [pytest.mark.run, pytest.mark.slow]
@@ -27,6 +35,7 @@ def sampled() -> Iterator[Case]:
     yield from (c for c in OTHER_BATCHES if c.batch_size in (1, 2, 5, 12, 400, 1000, 10_000))
     yield from NETWORKS[::5]
     yield from CLASS_COUNTS[::4]
+    yield from LAYERS
 
 
 @pytest.mark.parametrize("case", [*OPTIONS, *sampled()], ids=str)

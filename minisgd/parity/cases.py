@@ -6,7 +6,7 @@ rate 0.01, batch 32); `CASES` lists them in groups, as the table in the docs doe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,9 +36,14 @@ class Case:
         Of the hidden layers.
     dropout : float
         Rate of a Dropout behind each hidden layer; 0 for none.
+    layers : callable, optional
+        ``layers(ns)`` returns the hidden layers, instead of the three above.
+    last : str or None
+        Activation of the last layer.
     classes : int
         Number of classes; other than ten, labels are made up.
-    label_smoothing : float
+    loss : callable, optional
+        ``loss(ns)`` returns what is given to `compile`; by default the cross-entropy.
     sparse : bool
         Class numbers instead of one-hot rows.
     weights : str
@@ -55,8 +60,10 @@ class Case:
     hidden: Sequence[int] = (128,)
     activation: str = "relu"
     dropout: float = 0.0
+    layers: Callable[[Any], Sequence[Any]] | None = None
+    last: str | None = "softmax"
     classes: int = CLASSES
-    label_smoothing: float = 0.0
+    loss: Callable[[Any], Any] | None = None
     sparse: bool = False
     weights: str = ""
     scheduled: bool = False
@@ -81,12 +88,9 @@ class Case:
             Given to minisgd's `compile`, if any.
         """
         ns.utils.set_random_seed(seed)
-        model = ns.models.Sequential([ns.layers.Input((784,))])
-        for units in self.hidden:
-            model.add(ns.layers.Dense(units, activation=self.activation))
-            if self.dropout:
-                model.add(ns.layers.Dropout(self.dropout))
-        model.add(ns.layers.Dense(self.classes, activation="softmax"))
+        hidden = self._hidden(ns) if self.layers is None else self.layers(ns)
+        last = ns.layers.Dense(self.classes, activation=self.last)
+        model = ns.models.Sequential([ns.layers.Input((784,)), *hidden, last])
         arguments = dict(self.sgd)
         if isinstance(arguments["learning_rate"], tuple):
             schedule, *rest = arguments["learning_rate"]
@@ -104,12 +108,18 @@ class Case:
         """Return the callbacks that belong to the run."""
         return [ns.callbacks.LearningRateScheduler(keras_scheduler)] if self.scheduled else []
 
+    def _hidden(self, ns: Any) -> list[Any]:
+        layers = []
+        for units in self.hidden:
+            layers.append(ns.layers.Dense(units, activation=self.activation))
+            if self.dropout:
+                layers.append(ns.layers.Dropout(self.dropout))
+        return layers
+
     def _loss(self, ns: Any) -> Any:
-        if self.sparse:
-            return "sparse_categorical_crossentropy"
-        if self.label_smoothing:
-            return ns.losses.CategoricalCrossentropy(label_smoothing=self.label_smoothing)
-        return "categorical_crossentropy"
+        if self.loss is not None:
+            return self.loss(ns)
+        return "sparse_categorical_crossentropy" if self.sparse else "categorical_crossentropy"
 
     def data(self, ns: Any) -> tuple[dict[str, Any], tuple[Array, Array]]:
         """Return the data arguments of `fit`, and the test images with their labels."""
@@ -146,6 +156,26 @@ SCRIPTS = [
     Case("script 2: momentum 0.9", {"learning_rate": 0.01, "momentum": 0.9}, epochs=EPOCHS),
     Case("script 3: rate 0.1, scheduled", {"learning_rate": 0.1}, scheduled=True, epochs=EPOCHS),
 ]
+
+
+def _cross_entropy(**arguments: Any) -> Callable[[Any], Any]:
+    return lambda ns: ns.losses.CategoricalCrossentropy(**arguments)
+
+
+def _every_fused_activation(ns: Any) -> list[Any]:
+    """With Dropout between them, and one that comes as a layer of its own."""
+    layers = ns.layers
+    return [
+        layers.Dropout(0.2),
+        layers.Dense(64, "tanh"),
+        layers.Dropout(0.25),
+        layers.Dense(33, "sigmoid"),
+        layers.Dense(48, "elu"),
+        layers.Dense(30),
+        layers.Activation("tanh"),
+    ]
+
+
 OPTIONS = [
     Case("momentum 0.9, rate 0.1", {"learning_rate": 0.1, "momentum": 0.9}),
     Case("Nesterov", {"learning_rate": 0.01, "momentum": 0.9, "nesterov": True}),
@@ -163,7 +193,7 @@ OPTIONS = [
         {"learning_rate": 0.01, "gradient_accumulation_steps": 4},
     ),
     *(Case(name, {"learning_rate": arguments}) for name, arguments in SCHEDULES.items()),
-    Case("label_smoothing", label_smoothing=0.1),
+    Case("label_smoothing", loss=_cross_entropy(label_smoothing=0.1)),
     Case("sparse labels", sparse=True),
     Case("sample_weight", weights="sample"),
     Case("class_weight", weights="class"),
@@ -227,11 +257,34 @@ CLASS_COUNTS = [
     for classes in (2, 3, 4, 5, 7, 8, 9, 11, 15, 16, 17, 20, 26, 32, 47, 50, 64, 100)
 ]
 
+MOMENTUM = {"learning_rate": 0.1, "momentum": 0.9}
+LAYERS = [
+    *(
+        Case(f"hidden {name}", activation=name, samples=6400)
+        for name in ("elu", "leaky_relu", "softplus", "exponential", "softmax", "linear")
+    ),
+    Case("a stack of activations", MOMENTUM, layers=_every_fused_activation, samples=6400),
+    Case(
+        "use_bias=False",
+        MOMENTUM,
+        layers=lambda ns: [ns.layers.Dense(128, "tanh", use_bias=False)],
+        samples=6400,
+    ),
+    Case("mean squared error", MOMENTUM, loss=lambda ns: "mse", samples=6400),
+    Case(
+        "mean squared error, sigmoid", MOMENTUM, last="sigmoid", loss=lambda ns: "mse", samples=6400
+    ),
+    Case("from_logits", MOMENTUM, last=None, loss=_cross_entropy(from_logits=True), samples=6400),
+    Case("loss_scale_factor", MOMENTUM | {"loss_scale_factor": 10.0}, samples=6400),
+    Case("one hidden unit", hidden=(1,), samples=6400),
+]
+
 GROUPS: Mapping[str, Sequence[Case]] = {
     "scripts": SCRIPTS,
     "options": OPTIONS,
     "batches": BATCHES,
     "other batches": OTHER_BATCHES,
     "networks": NETWORKS,
+    "layers": LAYERS,
     "classes": CLASS_COUNTS,
 }

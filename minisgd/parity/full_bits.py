@@ -40,6 +40,7 @@ PARTS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
     ("other batches", "avx512", SEEDS[2:3]),
     ("networks", "avx512", SEEDS[2:3]),
     ("classes", "avx512", SEEDS[2:3]),
+    ("layers", "avx512", SEEDS[2:3]),
     (ORACLE, ORACLE, SEEDS[2:3]),
 )
 
