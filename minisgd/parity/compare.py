@@ -115,7 +115,8 @@ def ulp_distances(a: Array, b: Array) -> Array:
     """
     m, n = _ordinals(a), _ordinals(b)
     # The difference of two int64 fits in uint64, whose arithmetic wraps around to it.
-    return np.maximum(m, n).view(np.uint64) - np.minimum(m, n).view(np.uint64)
+    distances: Array = np.maximum(m, n).view(np.uint64) - np.minimum(m, n).view(np.uint64)
+    return distances
 
 
 def ulp_distance(a: Array, b: Array) -> int:
@@ -129,7 +130,14 @@ def _ordinals(values: Array) -> Array:
         return values.astype(np.int64)
     signed = _SIGNED[values.dtype.itemsize]
     patterns = np.ascontiguousarray(values).view(signed).astype(np.int64)
-    return np.where(patterns < 0, int(np.iinfo(signed).min) - patterns, patterns)
+    ordinals: Array = np.where(patterns < 0, int(np.iinfo(signed).min) - patterns, patterns)
+    return ordinals
+
+
+def differing_positions(a: Array, b: Array) -> Array:
+    """Return the flat positions at which two contiguous arrays of one shape differ in bits."""
+    bits = _UNSIGNED[a.dtype.itemsize]
+    return np.flatnonzero(a.reshape(-1).view(bits) != b.reshape(-1).view(bits))
 
 
 def compare(name: str, ours: npt.ArrayLike, theirs: npt.ArrayLike) -> TensorDifference:
@@ -162,17 +170,14 @@ def compare(name: str, ours: npt.ArrayLike, theirs: npt.ArrayLike) -> TensorDiff
     if a.dtype != b.dtype:
         raise ValueError(f"{name}: expected Keras's dtype {b.dtype}, received ours {a.dtype}")
 
-    bits = _UNSIGNED[a.dtype.itemsize]
-    unequal = a.reshape(-1).view(bits) != b.reshape(-1).view(bits)
-    differing = int(np.count_nonzero(unequal))
-    if differing == 0:
+    positions = differing_positions(a, b)
+    if not len(positions):
         equal = {"max_abs": 0.0, "max_rel": 0.0, "scaled_max": 0.0, "rel_frobenius": 0.0}
         return TensorDifference(
             name, a.shape, a.dtype, 0, None, None, None, None, max_ulp=0, **equal
         )
 
     # Only what differs is widened: most comparisons of a long run differ in few elements.
-    positions = np.flatnonzero(unequal)
     values_a, values_b = a.reshape(-1)[positions], b.reshape(-1)[positions]
     with np.errstate(invalid="ignore", over="ignore"):
         gap = np.abs(values_a.astype(np.float64) - values_b.astype(np.float64))
@@ -190,7 +195,7 @@ def compare(name: str, ours: npt.ArrayLike, theirs: npt.ArrayLike) -> TensorDiff
         name=name,
         shape=a.shape,
         dtype=a.dtype,
-        differing=differing,
+        differing=len(positions),
         index=index,
         ours=value_a.item(),
         theirs=value_b.item(),

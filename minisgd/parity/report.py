@@ -197,7 +197,8 @@ class Ledger:
         ]
         lines.extend(
             f"{name:{width}}  {s.compared:>12,} {s.differing:>10,} {s.max_abs:>9.2g} "
-            f"{s.max_rel:>9.2g} {s.max_ulp:>10,} {s.scaled_max:>9.2g} {max(s.rel_frobenius):>9.2g} {s.median:>9.2g}"
+            f"{s.max_rel:>9.2g} {s.max_ulp:>10,} {s.scaled_max:>9.2g} "
+            f"{max(s.rel_frobenius):>9.2g} {s.median:>9.2g}"
             for name, s in self.summaries.items()
         )
         return "\n".join(lines)
