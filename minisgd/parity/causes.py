@@ -108,8 +108,9 @@ def state_before(name: str, evidence: Evidence) -> str:
     if name.startswith("initial "):
         return "another initial value: another seed, initializer or order of drawing"
     if name == "learning rate":
-        ours, theirs = float(evidence.mine[name]), float(evidence.reference[name])
-        return f"another learning rate: {ours!r} instead of {theirs!r}"
+        # str keeps a float32 short.
+        ours, theirs = (str(side[name][()]) for side in (evidence.mine, evidence.reference))
+        return f"another learning rate: {ours} instead of {theirs}"
     if name.startswith("new ") or name.split(" ")[-1] not in ("W1", "b1", "W2", "b2"):
         return ""
     found = compare(name, evidence.mine[name], evidence.reference[name])

@@ -120,6 +120,10 @@ def run(options: Options, file: JsonFile) -> int:
             return INTERRUPTED
         except ReferenceUnavailableError as error:
             code = _not_compared(record, str(error))
+        except BrokenPipeError:
+            # As in `minisgd parity | head`: nobody reads on, nor will at the end of Python.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = _not_compared(record, "standard output was closed")
         except MemoryError:
             code = _not_compared(record, "not enough memory")
         except Exception as error:
