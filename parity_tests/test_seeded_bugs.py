@@ -244,6 +244,16 @@ def two_samples_swapped(patch: Patch) -> None:
     patch.setattr(minisgd.data.ArrayData, "order", swapped)
 
 
+def schedule_stopped(patch: Patch) -> None:
+    begin = minisgd.callbacks.LearningRateScheduler.on_epoch_begin
+
+    def stop(self: Any, epoch: int, logs: Any = None) -> None:
+        if epoch < 6:
+            begin(self, epoch, logs)
+
+    patch.setattr(minisgd.callbacks.LearningRateScheduler, "on_epoch_begin", stop)
+
+
 def one_ulp_at_step_500(patch: Patch) -> None:
     step = minisgd.optimizers.SGD.update_step
 
@@ -391,6 +401,22 @@ BUGS = [
         "step 0",
         "dW2",
         causes.SUM_ORDER,
+        bits=True,
+    ),
+    Bug(
+        second_epoch_reshuffled,
+        lambda p: running_free(SCRIPTS[1], p, epochs=2, bits=True),
+        "step 10",
+        "x",
+        causes.OTHER_ORDER,
+        bits=True,
+    ),
+    Bug(
+        schedule_stopped,
+        lambda p: running_free(SCRIPTS[3], p, epochs=7, bits=True),
+        "step 60",
+        "learning rate before",
+        "another learning rate: 0.09",
         bits=True,
     ),
     Bug(denormals_kept, fading_velocities, "step 15", "new velocity W1", causes.DENORMALS),

@@ -123,9 +123,9 @@ def state_before(name: str, evidence: Evidence) -> str:
 # --- ReLU ---
 def slope_at_zero(name: str, evidence: Evidence) -> str:
     """A gradient that passes ReLU where its input is exactly zero."""
-    if name not in ("dW1", "db1") or not evidence.equal("x", "z1", "dh"):
+    if name not in ("dW1", "db1") or not evidence.has("x", "z1", "dh"):
         return ""
-    x, z1, dh = (evidence.reference[key] for key in ("x", "z1", "dh"))
+    x, z1, dh = (evidence.mine[key] for key in ("x", "z1", "dh"))
     ours = evidence.mine[name]
 
     def fits(dz1: Array) -> bool:

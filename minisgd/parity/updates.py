@@ -1,7 +1,8 @@
 """SGD's update computed in the wrong ways that are known, to recognise a wrong update by its bits.
 
-Every candidate starts from equal weights, velocities, gradients and learning rate; NumPy rounds
-every operation to float32, as the update must.
+Every candidate starts from our own weights, velocities, gradients and learning rate, so that it
+does not matter whether Keras's are equal; NumPy rounds every operation to float32, as the update
+must.
 """
 
 from __future__ import annotations
@@ -38,18 +39,20 @@ def update_cause(tensor: str, evidence: Evidence) -> str:
     name = tensor.removeprefix("new ").removeprefix("velocity ")
     velocity = f"velocity {name}"
     needed = [name, f"d{name}", "learning rate"] + [velocity] * bool(evidence.momentum)
-    if not tensor.startswith("new ") or not evidence.equal(*needed):
+    if not tensor.startswith("new ") or not evidence.has(*needed):
         return ""
-    w, g, lr = (evidence.reference[key] for key in (name, f"d{name}", "learning rate"))
-    v = evidence.reference[velocity] if evidence.momentum else np.zeros_like(w)
+    w, g, lr = (evidence.mine[key] for key in (name, f"d{name}", "learning rate"))
+    v = evidence.mine[velocity] if evidence.momentum else np.zeros_like(w)
     mu = np.float32(evidence.momentum)
     ours = evidence.mine[tensor]
     with np.errstate(all="ignore"):
+        right = None
         for phrase, new_v, new_w in _candidates(w, v, g, np.float32(lr), mu, evidence.nesterov):
-            candidate = new_v if "velocity" in tensor else new_w
-            if compare(tensor, ours, _flushed(candidate)).equal:
+            candidate = _flushed(new_v if "velocity" in tensor else new_w)
+            if compare(tensor, ours, candidate).equal:
                 return phrase
-        found = _isolated(name, ours, evidence.reference[tensor])
+            right = candidate if right is None else right
+        found = "" if right is None else _isolated(name, ours, right)
         return found or _other_rate(ours, w, v, g, float(lr), mu, "velocity" in tensor)
 
 
@@ -79,13 +82,14 @@ def fused(a: Array, b: Any, c: Array) -> Array:
 def _candidates(
     w: Array, v: Array, g: Array, lr: Any, mu: Any, nesterov: bool
 ) -> Iterator[tuple[str, Array, Array]]:
-    """Each known way: its name, the new velocity and the new weights that it gives."""
+    """Each way: its name, the new velocity and the new weights; first the right one, unnamed."""
     wide_w, wide_g, wide_v = (a.astype(np.float64) for a in (w, g, v))
     # What was written down, such as 0.01, is the shortest decimal of its float32.
     decimal = float(str(lr))
     phrase = FLOAT64_RATE.format(rate=decimal)
     step, kept = g * lr, v * mu
     if not mu:
+        yield "", v, w - step
         yield FUSED, v, fused(-g, lr, w)
         yield phrase, v, (wide_w - wide_g * decimal).astype(np.float32)
         yield FLOAT64_UPDATE, v, (wide_w - wide_g * float(lr)).astype(np.float32)
@@ -95,6 +99,7 @@ def _candidates(
     def look_ahead(new_v: Array) -> Array:
         return w + (new_v * mu - step if nesterov else new_v)
 
+    yield "", right, look_ahead(right)
     for new_v in (fused(v, mu, -step), fused(-g, lr, kept)):
         yield FUSED, new_v, look_ahead(new_v)
     if nesterov:
