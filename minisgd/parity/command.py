@@ -306,7 +306,7 @@ class _ProgressBar:
             if self._task is not None:
                 self._bar.remove_task(self._task)
             self._phase, self._task = phase, self._bar.add_task(phase, total=total)
-        self._bar.update(self._task, completed=done)
+        self._bar.update(self._task, completed=done, total=total)
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""

@@ -222,10 +222,10 @@ def run(
     for name, value in reference.start.weights.items():
         check_alone(ledger, "the start", f"initial {name}", mine.start.weights[name], value)
     steps = math.ceil(len(data.x_train) / batch_size)
+    names = np.array([list(mine.batch_logs) == list(reference.batch_logs)])
+    ledger.check("step 0", "batch log names", names, np.array([True]))
     for epoch in range(epochs):
-        for key, values in reference.batch_logs.items():
-            part = slice(epoch * steps, (epoch + 1) * steps)
-            _check_log(ledger, key, epoch * steps, mine.batch_logs[key][part], values[part])
+        _check_logs(ledger, slice(epoch * steps, (epoch + 1) * steps), mine, reference)
         excused = mismatch is not None and mismatch.step < (epoch + 1) * steps
         _check_state(ledger, epoch, mine.epochs[epoch], reference.epochs[epoch], excused)
     _check_results(ledger, mine, reference, mismatch is not None)
@@ -233,12 +233,17 @@ def run(
     return ledger
 
 
-def _check_log(ledger: Ledger, key: str, first: int, ours: Array, theirs: Array) -> None:
+def _check_logs(ledger: Ledger, part: slice, mine: Run, reference: Run) -> None:
     """Compare one epoch's batch logs; the divergence, if any, names the first step."""
-    positions = differing_positions(ours, theirs)
-    step = first + int(positions[0]) if len(positions) and ledger.bits else first
-    where = f"step {step}" if ledger.bits else f"the epoch from step {first} on"
-    _check_figure(ledger, where, f"batch log {key}", key, ours, theirs)
+    pairs = {
+        key: (mine.batch_logs[key][part], values[part])
+        for key, values in reference.batch_logs.items()
+        if key in mine.batch_logs
+    }
+    first = {key: [*differing_positions(*pair), 0][0] + part.start for key, pair in pairs.items()}
+    for key in sorted(pairs, key=lambda key: first[key]) if ledger.bits else pairs:
+        where = f"step {first[key]}" if ledger.bits else f"the epoch from step {part.start} on"
+        _check_figure(ledger, where, f"batch log {key}", key, *pairs[key])
 
 
 def _check_state(ledger: Ledger, epoch: int, mine: State, reference: State, excused: bool) -> None:
