@@ -304,9 +304,11 @@ def test_a_denormal() -> None:
     assert found == f"{causes.DENORMALS}: ours keeps 1 of them"
     found = likely_cause("new velocity W1", Evidence(reference, mine))
     assert found == f"{causes.DENORMALS}: Keras keeps 1 of them"
-    # A zero of the other sign is no denormal.
+
+
+def test_zeros_of_the_other_sign() -> None:
     zeros = np.zeros(2, f4)
-    assert likely_cause("h", Evidence({"h": -zeros}, {"h": zeros})) == causes.NOT_RECOGNISED
+    assert likely_cause("h", Evidence({"h": -zeros}, {"h": zeros})) == causes.ZERO_SIGNS
 
 
 def test_another_factor() -> None:

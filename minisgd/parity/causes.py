@@ -30,6 +30,7 @@ SUM_ORDER = "another sum order"
 NUMPY_EXP = "NumPy's exp instead of Eigen's gives our bits"
 OTHER_EXP = "another exp, or another order in its sum"
 DENORMALS = "a denormal number that one side flushes to zero"
+ZERO_SIGNS = "zeros of the other sign: all values are equal as numbers"
 OTHER_FACTOR = "another factor"
 CHANGED_BEFORE = "changed between two steps"
 _EPS = float(np.finfo(np.float32).eps)
@@ -285,6 +286,12 @@ def denormals(name: str, evidence: Evidence) -> str:
     return f"{DENORMALS}: {who} {int(np.count_nonzero(unequal)):,} of them"
 
 
+def zero_signs(name: str, evidence: Evidence) -> str:
+    """Equal values: only zeros of the other sign."""
+    ours, theirs = evidence.mine[name], evidence.reference[name]
+    return ZERO_SIGNS if ours.dtype.kind == "f" and np.array_equal(ours, theirs) else ""
+
+
 def scaled(name: str, evidence: Evidence) -> str:
     """Every value of ours is Keras's times one number; the loss is judged by its gradient."""
     name = "dlogits" if name == "loss" and evidence.has("dlogits") else name
@@ -312,6 +319,7 @@ _EXPLANATIONS = (
     sample_order,
     labels,
     state_before,
+    zero_signs,
     denormals,
     mask_flip,
     slope_at_zero,
