@@ -185,7 +185,11 @@ def test_the_exponential() -> None:
         return (e / kernels.sum_last(e)[:, None] - values["labels"].astype(f4)) * f4(1 / N)
 
     reference = step()
-    mine = {**reference, "dlogits": numpy_exp(reference), "loss": reference["loss"] + f4(1e-7)}
+    mine = {
+        **reference,
+        "dlogits": numpy_exp(reference),
+        "loss": np.nextafter(reference["loss"], f4(9)),
+    }
     evidence = Evidence(mine, reference)
     if not np.array_equal(mine["dlogits"], reference["dlogits"]):
         assert likely_cause("dlogits", evidence) == causes.NUMPY_EXP
