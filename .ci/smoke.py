@@ -1,4 +1,4 @@
-"""Use the installed wheel from outside the tree: files, import, a small fit.
+"""Use the installed wheel from outside the tree: files, import, a small fit, the command line.
 
 Usage: python smoke.py TREE, with the tree that the wheel was built from (read for its file list).
 """
@@ -75,7 +75,17 @@ def check_fit() -> None:
     check(losses[-1] < losses[0], "the loss did not fall")
 
 
+def check_parity() -> None:
+    """Check that without TensorFlow the comparison says what is missing, and that it is no 1."""
+    command = [sys.executable, "-m", "minisgd", "parity"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    check(done.returncode == 2, f"minisgd parity ended with {done.returncode}, expected 2")
+    check("pip install 'keras==" in done.stderr, f"no command that installs it: {done.stderr}")
+    check("Traceback" not in done.stderr, done.stderr)
+
+
 if __name__ == "__main__":
     check_files(Path(sys.argv[1]))
     check_import_time()
     check_fit()
+    check_parity()

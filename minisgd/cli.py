@@ -1,6 +1,7 @@
-"""The command ``minisgd``: train on MNIST, and say what this machine is.
+"""The command ``minisgd``: train on MNIST, compare with Keras, and say what this machine is.
 
-Wrong options end with one line and exit code 2, what can't be done with 1, Ctrl-C with 130.
+Wrong options end with one line and exit code 2, what can't be done with 1 (in ``parity``, where 1
+says that the two diverged, with 2), Ctrl-C with 130.
 """
 
 from __future__ import annotations
@@ -101,6 +102,50 @@ def info() -> None:
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         write_line(f"{name:<{width}}  {value}")
+
+
+@main.command()
+@click.option(
+    "--script",
+    type=click.IntRange(1, 3),
+    default=1,
+    metavar="1|2|3",
+    help="1: SGD at 0.01; 2: with momentum 0.9; 3: at 0.1, scheduled.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N", help="Seed of both."
+)
+@click.option("--epochs", type=click.IntRange(min=1), default=1, metavar="N", help="Passes.")
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), default=32, metavar="N", help="Images in a step."
+)
+@click.option(
+    "--lockstep/--free-running",
+    default=False,
+    help="Compare all values of single steps, each from Keras's weights, or whole runs of fit.",
+)
+@click.option(
+    "--require-bits", is_flag=True, help="Fail where tolerances would take the place of equality."
+)
+@click.option(
+    "--json",
+    "path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the results there, too.",
+)
+def parity(path: Path | None, **choices: Any) -> None:
+    """Train beside Keras on the bundled MNIST and compare to the last bit.
+
+    Needs Keras and TensorFlow. Exit code 0: all agree; 1: they diverge; 2: could not compare.
+    """
+    from minisgd.parity import command
+
+    try:
+        file = command.JsonFile(path)
+    except OSError as error:
+        raise click.BadParameter(str(error), param_hint="'--json'") from error
+    click.get_current_context().exit(command.run(command.Options(**choices), file))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,9 @@ only inside functions: importing any module of it needs neither. Read in this or
 - `probe`: decides by measurement between equality and tolerances.
 - `lockstep`: every intermediate value of a step, weights reset to Keras's each time.
 - `free_running`: whole runs of ``fit`` from the seed alone.
+- `localise`: the first step at which two runs part, and the first value in it.
+- `evidence`, `causes`, `updates`: the likely cause of a divergence, in words.
+- `command`: what ``minisgd parity`` does.
 - `orders`: the order in which ``fit`` visits the samples.
 - `full`: ten epochs of everything, recorded in ``docs/reference/recorded``.
 """

@@ -11,7 +11,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 _UNSIGNED: dict[int, Any] = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
-_SIGNED: dict[int, Any] = {2: np.int16, 4: np.int32, 8: np.int64}
+_SIGNED: dict[int, Any] = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64}
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,10 @@ class TensorDifference:
         How many representable numbers lie between them (see `ulp_distance`).
     max_abs : float
         Largest absolute difference (infinite if NaN or infinity meets another value).
+    max_rel : float
+        Largest ``|ours - theirs| / |theirs|`` of an element; infinite where only theirs is 0.
+    max_ulp : int
+        Largest distance of two elements in representable numbers (see `ulp_distances`).
     scaled_max : float
         ``max_abs / max|theirs|``, 0 where all bits are equal.
     rel_frobenius : float
@@ -52,6 +56,8 @@ class TensorDifference:
     theirs: float | int | None
     ulp: int | None
     max_abs: float
+    max_rel: float
+    max_ulp: int
     scaled_max: float
     rel_frobenius: float
 
@@ -82,8 +88,8 @@ class TensorDifference:
         )
 
 
-def ulp_distance(a: Array, b: Array) -> int:
-    """Return how many representable numbers lie between two 0-d arrays of one dtype.
+def ulp_distances(a: Array, b: Array) -> Array:
+    """Return how many representable numbers lie between the elements of two arrays.
 
     Floats are mapped to integers so that neighbours differ by one and the order is kept:
     a negative float with bit pattern ``i`` (as a signed integer) becomes ``INT_MIN - i``. Both
@@ -92,24 +98,46 @@ def ulp_distance(a: Array, b: Array) -> int:
 
     Parameters
     ----------
-    a, b : numpy.ndarray, shape ()
-        Two values of the same float or integer dtype.
+    a, b : numpy.ndarray
+        Values of the same shape and float, integer or boolean dtype.
 
     Returns
     -------
-    int
-        The distance, never negative, without overflow. A NaN is given the number that its bit
-        pattern stands for (beyond infinity), so its distance is finite but means nothing.
+    numpy.ndarray of uint64
+        The distances, without overflow. A NaN is given the number that its bit pattern stands
+        for (beyond infinity), so its distance is finite but means nothing.
+
+    Examples
+    --------
+    >>> one = np.float32([1, 0, -1])
+    >>> ulp_distances(one, np.nextafter(one, np.float32(2)))
+    array([1, 1, 1], dtype=uint64)
     """
-    if a.dtype.kind != "f":
-        return abs(int(a) - int(b))
+    m, n = _ordinals(a), _ordinals(b)
+    # The difference of two int64 fits in uint64, whose arithmetic wraps around to it.
+    distances: Array = np.maximum(m, n).view(np.uint64) - np.minimum(m, n).view(np.uint64)
+    return distances
 
-    def ordinal(value: Array) -> int:
-        signed = _SIGNED[value.dtype.itemsize]
-        pattern = int(value.view(signed))
-        return pattern if pattern >= 0 else int(np.iinfo(signed).min) - pattern
 
-    return abs(ordinal(a) - ordinal(b))
+def ulp_distance(a: Array, b: Array) -> int:
+    """Return `ulp_distances` of two 0-d arrays as a Python integer."""
+    return int(ulp_distances(np.atleast_1d(a), np.atleast_1d(b))[0])
+
+
+def _ordinals(values: Array) -> Array:
+    """The int64 of each value in `ulp_distances`."""
+    if values.dtype.kind != "f":
+        return values.astype(np.int64)
+    signed = _SIGNED[values.dtype.itemsize]
+    patterns = np.ascontiguousarray(values).view(signed).astype(np.int64)
+    ordinals: Array = np.where(patterns < 0, int(np.iinfo(signed).min) - patterns, patterns)
+    return ordinals
+
+
+def differing_positions(a: Array, b: Array) -> Array:
+    """Return the flat positions at which two contiguous arrays of one shape differ in bits."""
+    bits = _UNSIGNED[a.dtype.itemsize]
+    return np.flatnonzero(a.reshape(-1).view(bits) != b.reshape(-1).view(bits))
 
 
 def compare(name: str, ours: npt.ArrayLike, theirs: npt.ArrayLike) -> TensorDifference:
@@ -142,18 +170,23 @@ def compare(name: str, ours: npt.ArrayLike, theirs: npt.ArrayLike) -> TensorDiff
     if a.dtype != b.dtype:
         raise ValueError(f"{name}: expected Keras's dtype {b.dtype}, received ours {a.dtype}")
 
-    bits = _UNSIGNED[a.dtype.itemsize]
-    unequal = a.reshape(-1).view(bits) != b.reshape(-1).view(bits)
-    differing = int(np.count_nonzero(unequal))
-    if differing == 0:
-        return TensorDifference(name, a.shape, a.dtype, 0, None, None, None, None, 0.0, 0.0, 0.0)
+    positions = differing_positions(a, b)
+    if not len(positions):
+        equal = {"max_abs": 0.0, "max_rel": 0.0, "scaled_max": 0.0, "rel_frobenius": 0.0}
+        return TensorDifference(
+            name, a.shape, a.dtype, 0, None, None, None, None, max_ulp=0, **equal
+        )
 
     # Only what differs is widened: most comparisons of a long run differ in few elements.
-    positions = np.flatnonzero(unequal)
     values_a, values_b = a.reshape(-1)[positions], b.reshape(-1)[positions]
     with np.errstate(invalid="ignore", over="ignore"):
         gap = np.abs(values_a.astype(np.float64) - values_b.astype(np.float64))
-    gap[~np.isfinite(gap)] = np.inf
+        gap[~np.isfinite(gap)] = np.inf
+        size = np.abs(values_b.astype(np.float64))
+        relative = np.divide(gap, size, out=np.full_like(gap, np.inf), where=size > 0)
+    relative[gap == 0] = 0.0
+    relative[~np.isfinite(gap)] = np.inf
+    ulps = ulp_distances(values_a, values_b)
     worst = int(np.argmax(gap))
     max_abs = float(gap[worst])
     index = tuple(int(i) for i in np.unravel_index(positions[worst], a.shape)) if a.ndim else ()
@@ -162,12 +195,14 @@ def compare(name: str, ours: npt.ArrayLike, theirs: npt.ArrayLike) -> TensorDiff
         name=name,
         shape=a.shape,
         dtype=a.dtype,
-        differing=differing,
+        differing=len(positions),
         index=index,
         ours=value_a.item(),
         theirs=value_b.item(),
-        ulp=ulp_distance(np.asarray(value_a), np.asarray(value_b)),
+        ulp=int(ulps[worst]),
         max_abs=max_abs,
+        max_rel=float(np.max(relative)),
+        max_ulp=int(np.max(ulps)),
         scaled_max=_ratio(max_abs, float(np.max(np.abs(b)))),
         rel_frobenius=_ratio(_norm(gap), _norm(b)),
     )

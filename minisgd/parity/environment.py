@@ -13,7 +13,12 @@ from minisgd.utils import machine
 
 REFERENCE_KERAS = "3.15.1"
 REFERENCE_TENSORFLOW = "2.21"
-INSTALL_COMMAND = "python -m pip install -e '.[test]'"
+INSTALL_COMMAND = "python -m pip install -e '.[test]'"  # in a checkout
+_ON_LINUX_X86 = platform.system() == "Linux" and platform.machine() == "x86_64"
+INSTALL_REFERENCE = (  # anywhere
+    f"python -m pip install 'keras=={REFERENCE_KERAS}' "
+    f"'tensorflow{'-cpu' if _ON_LINUX_X86 else ''}=={REFERENCE_TENSORFLOW}.*'"
+)
 
 # Variables that choose another kernel or another order of rounding inside TensorFlow.
 _NUMERIC_FLAGS = (
@@ -145,7 +150,8 @@ def load_reference() -> tuple[Any, Any]:
         keras = importlib.import_module("keras")
     except ImportError as error:
         raise ReferenceUnavailableError(
-            f"comparing needs Keras on TensorFlow, but {error}. Install both: {INSTALL_COMMAND}"
+            f"comparing needs Keras on TensorFlow, but {error}. Install both: "
+            f"{INSTALL_REFERENCE} (in a checkout of minisgd: {INSTALL_COMMAND})"
         ) from error
     if keras.backend.backend() != "tensorflow":
         raise ReferenceUnavailableError(

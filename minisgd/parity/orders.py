@@ -65,7 +65,7 @@ def observed_batches(
 
     class Recorder(ns.models.Sequential):  # type: ignore[misc, name-defined]
         def train_step(self, data: Any) -> dict[str, float]:
-            seen[-1].append([int(row[0]) for row in np.asarray(data[0])])
+            seen[-1].append(np.asarray(data[0])[:, 0].astype(np.int64).tolist())
             return {"loss": 0.0}
 
     if seed is not None:

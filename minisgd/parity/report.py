@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy.typing as npt
 
@@ -26,12 +27,35 @@ class Divergence:
         The bound that it broke.
     last_agreed : str
         The last tensor before it that was within its bounds, with its step.
+    cause : str
+        The likely cause in words (see `minisgd.parity.causes`); "" if it was not looked for.
     """
 
     where: str
     difference: TensorDifference
     tolerance: Tolerance
     last_agreed: str
+    cause: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the divergence as plain values, for JSON."""
+        d = self.difference
+        return {
+            "where": self.where,
+            "tensor": d.name,
+            "compared": d.size,
+            "differing": d.differing,
+            "worst_index": None if d.index is None else list(d.index),
+            "ours": d.ours,
+            "theirs": d.theirs,
+            "ulp": d.ulp,
+            "max_abs": d.max_abs,
+            "max_rel": d.max_rel,
+            "max_ulp": d.max_ulp,
+            "broke": str(self.tolerance),
+            "last_agreed": self.last_agreed,
+            "cause": self.cause,
+        }
 
     def __str__(self) -> str:
         """Return several lines: where, what, by how much, and what still agreed."""
@@ -40,6 +64,7 @@ class Divergence:
             f"  {self.difference}\n"
             f"  broke: {self.tolerance}\n"
             f"  last that agreed: {self.last_agreed}"
+            + (f"\n  likely cause: {self.cause}" if self.cause else "")
         )
 
 
@@ -50,6 +75,8 @@ class Summary:
     compared: int = 0
     differing: int = 0
     max_abs: float = 0.0
+    max_rel: float = 0.0
+    max_ulp: int = 0
     scaled_max: float = 0.0
     rel_frobenius: list[float] = field(default_factory=list)
 
@@ -58,6 +85,8 @@ class Summary:
         self.compared += difference.size
         self.differing += difference.differing
         self.max_abs = max(self.max_abs, difference.max_abs)
+        self.max_rel = max(self.max_rel, difference.max_rel)
+        self.max_ulp = max(self.max_ulp, difference.max_ulp)
         self.scaled_max = max(self.scaled_max, difference.scaled_max)
         self.rel_frobenius.append(difference.rel_frobenius)
 
@@ -136,6 +165,11 @@ class Ledger:
             self.divergence = Divergence(where, difference, broken[0], self.last_agreed)
         return difference
 
+    def explain(self, cause: str) -> None:
+        """Add the likely cause to the first divergence, in place."""
+        if self.divergence is not None:
+            self.divergence = replace(self.divergence, cause=cause)
+
     def require(self, tolerance: Tolerance, measured: float, what: str) -> None:
         """Record a failure unless `measured` is within the tolerance."""
         if not tolerance.holds(measured):
@@ -158,12 +192,13 @@ class Ledger:
         """Return one line a kind of tensor, as aligned text."""
         width = max((len(name) for name in self.summaries), default=6)
         lines = [
-            f"{'tensor':{width}}  {'compared':>12} {'differ':>10} {'max |d|':>9} "
-            f"{'/max|k|':>9} {'rel max':>9} {'median':>9}"
+            f"{'tensor':{width}}  {'compared':>12} {'differ':>10} {'max |d|':>9} {'max rel':>9} "
+            f"{'max ulp':>10} {'/max|k|':>9} {'rel norm':>9} {'median':>9}"
         ]
         lines.extend(
             f"{name:{width}}  {s.compared:>12,} {s.differing:>10,} {s.max_abs:>9.2g} "
-            f"{s.scaled_max:>9.2g} {max(s.rel_frobenius):>9.2g} {s.median:>9.2g}"
+            f"{s.max_rel:>9.2g} {s.max_ulp:>10,} {s.scaled_max:>9.2g} "
+            f"{max(s.rel_frobenius):>9.2g} {s.median:>9.2g}"
             for name, s in self.summaries.items()
         )
         return "\n".join(lines)

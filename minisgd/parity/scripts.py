@@ -83,6 +83,11 @@ def numpy_scheduler(epoch: int, lr: float) -> float:
 
 
 Scheduler = Callable[[int, float], Any]
+Watch = Callable[[str, int, int], None]
+
+
+def unwatched(phase: str, done: int, total: int) -> None:
+    """Take note of nothing; a `Watch` is told what is being done, and how many of its steps."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,12 @@ class Script:
     def callbacks(self, ns: Any, scheduler: Scheduler) -> list[Any]:
         """Return this script's callbacks: none, or one LearningRateScheduler."""
         return [ns.callbacks.LearningRateScheduler(scheduler)] if self.scheduled else []
+
+    def begin_epoch(self, ns: Any, model: Any, epoch: int, scheduler: Scheduler) -> None:
+        """Do to a model what `fit` does at the start of an epoch: set the scheduled rate."""
+        for callback in self.callbacks(ns, scheduler):
+            callback.set_model(model)
+            callback.on_epoch_begin(epoch)
 
     def start(self, ns: Any, seed: int) -> Any:
         """Seed the namespace, then return the compiled network with its initial weights.
