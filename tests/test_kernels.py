@@ -106,6 +106,12 @@ def test_sum_over_the_first_axis(rows, columns):
     assert_same_bits(kernels.sum_rows(x), in_order)
 
 
+def test_minus_zero_stays_minus_zero_in_a_bias():
+    x = np.array([[-0.0, 0.0, -0.0]], F32)
+    assert_same_bits(kernels.sum_rows(x), x[0])
+    assert_same_bits(kernels.sum_rows(np.repeat(x, 3, axis=0)), x[0])
+
+
 def test_many_narrow_rows_are_summed_in_two_halves():
     x = normals(12_445, 10)
     halves = [np.cumsum(part, axis=0)[-1] for part in (x[:6223], x[6223:])]
@@ -127,10 +133,11 @@ def test_relu_has_slope_zero_at_zero():
     assert kernels.relu_vjp(g, kernels.relu(x)).tolist() == [0, 0, 0, 0, 5, 6]
 
 
-def test_relu_passes_a_nan_gradient_only_where_the_unit_is_on():
-    g = np.full(3, np.nan, F32)
-    out = kernels.relu_vjp(g, np.array([0, 1, np.nan], F32))
-    assert np.isnan(out).tolist() == [False, True, True]
+def test_the_slope_of_relu_is_a_factor():
+    g = np.array([np.nan, np.nan, np.nan, -2, 2], F32)
+    out = kernels.relu_vjp(g, np.array([0, 1, np.nan, 0, 0], F32))
+    assert np.isnan(out[:3]).all()
+    assert_same_bits(out[3:], np.array([-0.0, 0.0], F32))
 
 
 # --- exp, log, sin, cos ---

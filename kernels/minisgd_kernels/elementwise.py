@@ -24,12 +24,16 @@ def relu(x: Array) -> Array:
 
 @kernel
 def relu_vjp(g: Array, out: Array) -> Array:
-    """``g`` where the output is positive, else 0: the slope at 0 is 0. NaN in `out` passes `g`."""
+    """``g`` times the slope, 1 where the output is positive and else 0; NaN in `out` passes `g`.
+
+    A product, not a choice: a negative gradient becomes -0, and NaN stays NaN.
+    """
     mode = flush_denormals()
     result = np.empty_like(g)
     flat_g, flat_out, flat = g.reshape(-1), out.reshape(-1), result.reshape(-1)
+    zero, one = g.dtype.type(0), g.dtype.type(1)
     for i in range(flat.size):
-        flat[i] = 0 if flat_out[i] <= 0 else flat_g[i]
+        flat[i] = flat_g[i] * (zero if flat_out[i] <= 0 else one)
     restore_denormals(mode)
     return result
 

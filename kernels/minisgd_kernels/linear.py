@@ -69,7 +69,8 @@ def _chains(a: Array, b: Array, ends: Array) -> Array:
     serves all of them.
     """
     rows, columns = a.shape[0], b.shape[1]
-    out = np.zeros((rows, columns), a.dtype)
+    # From -0, to which adding changes nothing: a first block's -0 (a flushed denormal) stays.
+    out = np.full((rows, columns), -a.dtype.type(0))
     sums = np.empty((4, columns), a.dtype)
     # Not a literal 0, for which Numba would compile the helpers once more.
     first: Scalar = np.intp(0)
@@ -199,24 +200,29 @@ def dense(x: Array, w: Array, b: Array) -> Array:
     return out
 
 
+@helper
+def _sum_in_order(g: Array, start: int, stop: int) -> Array:
+    """Rows from `start` on. The start value is -0, to which adding changes nothing, not even -0."""
+    out = np.full(g.shape[1], -g.dtype.type(0))
+    for i in range(start, stop):
+        for j in range(g.shape[1]):
+            out[j] += g[i, j]
+    return out
+
+
 @kernel
 def sum_rows(g: Array) -> Array:
     """Sum over the first axis; shape (N, D) -> (D,). The gradient of a bias.
 
-    Row after row, as in TensorFlow's BiasAddGrad (row 0 is the start value); many narrow rows in
+    Row after row, as in TensorFlow's BiasAddGrad; many narrow rows in
     two halves.
     """
     mode = flush_denormals()
     rows, columns = g.shape
-    out, second = np.zeros(columns, g.dtype), np.zeros(columns, g.dtype)
     half = first_rows(rows, columns)
-    for i in range(half):
-        for j in range(columns):
-            out[j] += g[i, j]
+    out = _sum_in_order(g, 0, half)
     if half < rows:
-        for i in range(half, rows):
-            for j in range(columns):
-                second[j] += g[i, j]
+        second = _sum_in_order(g, half, rows)
         for j in range(columns):
             out[j] += second[j]
     restore_denormals(mode)
