@@ -23,29 +23,68 @@ class Numerics:
     ----------
     name : str
         As in ``compile(numerics=name)``.
-    order : int
-        What compute kernels know it by (``minisgd_kernels.linear``).
-    wide : bool
-        Whether a step computes in float64, from float32 weights to float32 gradients.
     setting : str
         The setting of TensorFlow whose bits it has, in words.
+    wide : bool
+        Whether a step computes in float64, from float32 weights to float32 gradients.
+    eigen : bool
+        Whether Eigen cuts matrix products into pieces; else oneDNN has them whole, computes
+        activations together with them, and softmax.
+    avx512 : bool
+        Whether products are summed as by oneDNN's kernels for AVX-512, or for AVX2.
+    threads : int
+        The number of threads whose cuts are followed.
     environment : mapping
-        The environment variables that make TensorFlow take it, before it is imported.
+        The environment variables that make TensorFlow take this setting, before it is imported.
     """
 
     name: str
-    order: int
-    wide: bool
     setting: str
+    wide: bool = False
+    eigen: bool = False
+    avx512: bool = True
+    threads: int = 2
     environment: Mapping[str, str] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        """Return the name."""
+        return self.name
 
-DEFAULT = Numerics("avx512", 0, False, "default flags on a processor with AVX-512")
+
+DEFAULT = Numerics("avx512", "default flags on a processor with AVX-512")
+_WITHOUT_ONEDNN = {"TF_ENABLE_ONEDNN_OPTS": "0"}
+_AVX2_ONLY = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
 _BY_NAME = {
     numerics.name: numerics
     for numerics in (
         DEFAULT,
-        Numerics("accurate", 0, True, "none: nearer to the exact result than TensorFlow"),
+        Numerics(
+            "avx2",
+            "ONEDNN_MAX_CPU_ISA=AVX2, oneDNN's graph operations on",
+            avx512=False,
+            environment=_AVX2_ONLY | {"TF_ENABLE_ONEDNN_OPTS": "1"},
+        ),
+        Numerics(
+            "eigen",
+            "TF_ENABLE_ONEDNN_OPTS=0 on a processor with AVX-512, two threads",
+            eigen=True,
+            environment=_WITHOUT_ONEDNN,
+        ),
+        Numerics(
+            "eigen_1_thread",
+            "TF_ENABLE_ONEDNN_OPTS=0 on a processor with AVX-512, one thread",
+            eigen=True,
+            threads=1,
+            environment=_WITHOUT_ONEDNN | {"TF_NUM_INTRAOP_THREADS": "1"},
+        ),
+        Numerics(
+            "eigen_avx2",
+            "default flags on a processor without AVX-512, two threads",
+            eigen=True,
+            avx512=False,
+            environment=_WITHOUT_ONEDNN | _AVX2_ONLY,
+        ),
+        Numerics("accurate", "none: nearer to the exact result than TensorFlow", wide=True),
     )
 }
 

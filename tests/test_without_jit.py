@@ -65,6 +65,18 @@ CALLS = {
     "philox_uint32": [(KEY, COUNTER, 30)],
     "philox_uniform": [(KEY, COUNTER, F32(0), F32(1), 30)],
     "power": [(POSITIVE, FLAT)],
+    "product": [
+        (a, b, a_turned, b_turned, False, eigen, avx512, threads)
+        for a, b, a_turned, b_turned in (
+            (A, B.T.copy(), False, False),
+            (A[:1], B, False, True),
+            (A[:, :1].copy(), B.T[:, :1].copy(), True, False),
+            (MANY, MANY[:3].copy(), False, True),
+            (LONG, LONG.T.copy(), False, False),
+        )
+        for eigen, avx512, threads in ((False, False, 2), (True, True, 2), (True, False, 1))
+        if (a.shape[0] if a_turned else a.shape[1]) == (b.shape[1] if b_turned else b.shape[0])
+    ],
     "relu": [(FLAT,), (EDGES,)],
     "relu_vjp": [(POSITIVE, FLAT)],
     "scalar_cosine": [(F32(x),) for x in (0.1, 1, 2, 4, 6, 100)],
@@ -75,7 +87,7 @@ CALLS = {
     "sgd_inplace": [(FLAT, POSITIVE, F32(0.1))],
     "sigmoid": [(FLAT,), (EDGES,), (FLAT.astype(float),)],
     "sigmoid_vjp": [(POSITIVE, FLAT)],
-    "softmax": [(A,), (WIDE[:, :300].copy(),), (np.full((1, 3), np.nan, F32),)],
+    "softmax": [(A, 16), (WIDE[:, :300].copy(), 8), (np.full((1, 3), np.nan, F32), 16)],
     "softmax_cross_entropy": [(A, ONE_HOT), (A.astype(float), ONE_HOT.astype(float))],
     "softmax_cross_entropy_backprop": [
         (A, ONE_HOT),

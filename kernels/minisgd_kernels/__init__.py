@@ -48,6 +48,7 @@ _MODULES = {
         "philox_truncated_normal",
         "philox_uniform",
     ),
+    "product": ("product",),
     "reduce": ("sum_all", "sum_first", "sum_last"),
     "classification": (
         "log_softmax",

@@ -74,27 +74,28 @@ def _in_packet(i: int, c: int, rows: int, classes: int, tile: int) -> bool:
 
 
 @kernel
-def softmax(logits: Array) -> Array:
+def softmax(logits: Array, width: int) -> Array:
     """Probabilities, each row summing to 1; shape (N, C) -> (N, C).
 
-    oneDNN adds sixteen lanes wide, whole groups of sixteen to four sums in turn and the rest to
-    the first. It adds the four pairwise, folds 8-4-2-1, and multiplies by the reciprocal.
+    oneDNN adds as many lanes as a vector has, `width` (16 on AVX-512, 8 on AVX2): whole groups of
+    so many classes to four sums in turn, the rest to the first. It adds the four pairwise, folds
+    them by halves, and multiplies by the reciprocal.
     """
     mode = flush_denormals()
     out = np.empty_like(logits)
-    sums = np.empty((4, 16), logits.dtype)
-    in_groups = logits.shape[1] // 16 * 16
+    sums = np.empty((4, width), logits.dtype)
+    in_groups = logits.shape[1] // width * width
     for i in range(logits.shape[0]):
         largest = _row_max(logits[i])
         sums[:] = 0
         for c in range(logits.shape[1]):
             out[i, c] = _exp_softmax(logits[i, c] - largest)
-            sums[c // 16 % 4 if c < in_groups else 0, c % 16] += out[i, c]
+            sums[c // width % 4 if c < in_groups else 0, c % width] += out[i, c]
         lanes = sums[0]
-        for lane in range(16):
+        for lane in range(width):
             lanes[lane] = (lanes[lane] + sums[1, lane]) + (sums[2, lane] + sums[3, lane])
-        for lane in range(8):
-            lanes[lane] += lanes[lane + 8]
+        for lane in range(PACKET, width):
+            lanes[lane - PACKET] += lanes[lane]
         lanes[0] = 1 / fold(lanes)
         for c in range(logits.shape[1]):
             out[i, c] *= lanes[0]

@@ -77,7 +77,7 @@ _softplus: Primitive = defop(
 
 def _fused(x: Tensor) -> tuple[bool]:
     """Whether TensorFlow would compute the activation of `x` together with its dense layer."""
-    return (x.from_dense and numerics.in_graph(),)
+    return (x.from_dense and numerics.in_graph() and not numerics.current().eigen,)
 
 
 def relu(x: Any) -> Tensor:

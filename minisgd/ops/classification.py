@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 import minisgd_kernels as kernels
+from minisgd import numerics
 from minisgd.ops.choice import clip, greater_equal, where
 from minisgd.ops.convert import as_float, convert_to_tensor
 from minisgd.ops.elementwise import add, divide, exp, log, log1p, multiply, negative, subtract
@@ -22,7 +23,10 @@ def _softmax_vjp(g: Tensor, p: Tensor) -> Tensor:
 
 
 _softmax: Primitive = defop(
-    "softmax", lambda z: kernels.softmax(z), lambda g, out, z: _softmax_vjp(g, out)
+    "softmax",
+    lambda z, width: kernels.softmax(z, width),
+    lambda g, out, z, width: _softmax_vjp(g, out),
+    params=1,
 )
 
 
@@ -67,20 +71,22 @@ _sparse_softmax_cross_entropy_backprop: Primitive = defop(
 )
 
 
-def _by_rows(primitive: Primitive, x: Tensor, axis: int | None) -> Tensor:
+def _by_rows(
+    primitive: Primitive, x: Tensor, axis: int | None, params: tuple[Any, ...] = ()
+) -> Tensor:
     """Apply a primitive for matrices along one axis, or with None to all elements as one row."""
     if axis is None:
-        return reshape(bind(primitive, reshape(x, (1, -1))), x.shape)
+        return reshape(bind(primitive, reshape(x, (1, -1)), params=params), x.shape)
     if not x.ndim:
         raise ValueError(f"{primitive.name}: expected at least one axis, received a scalar")
     (place,) = axes_of(axis, x.ndim)
     if place != x.ndim - 1:
         swapped = [a for a in range(x.ndim) if a != place] + [place]
-        rows = _by_rows(primitive, transpose(x, swapped), -1)
+        rows = _by_rows(primitive, transpose(x, swapped), -1, params)
         return transpose(rows, np.argsort(swapped).tolist())
     if x.ndim == 2:
-        return bind(primitive, x)
-    return reshape(bind(primitive, reshape(x, (-1, x.shape[-1]))), x.shape)
+        return bind(primitive, x, params=params)
+    return reshape(bind(primitive, reshape(x, (-1, x.shape[-1])), params=params), x.shape)
 
 
 def softmax(x: Any, axis: int | None = -1) -> Tensor:
@@ -94,7 +100,8 @@ def softmax(x: Any, axis: int | None = -1) -> Tensor:
     axis : int or None
     """
     x = as_float(x)
-    out = _by_rows(_softmax, x, axis)
+    # oneDNN's vectors are as wide as the processor's.
+    out = _by_rows(_softmax, x, axis, (16 if numerics.current().avx512 else 8,))
     out.logits = x
     return out
 

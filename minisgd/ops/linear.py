@@ -9,9 +9,10 @@ import numpy as np
 
 import minisgd_kernels as kernels
 from minisgd import numerics
+from minisgd.ops import other_orders
 from minisgd.ops.convert import as_float, common_dtype, convert_to_tensor
-from minisgd.ops.reduce import SUM_ROWS, broadcast_to, sum
-from minisgd.ops.shape import expand_dims, reshape, squeeze
+from minisgd.ops.reduce import bias_gradient, broadcast_to
+from minisgd.ops.shape import expand_dims, squeeze
 from minisgd.primitive import Primitive, bind, defop
 from minisgd.tensor import Array, Tensor
 
@@ -57,17 +58,8 @@ _dense: Primitive = defop(  # x @ kernel + bias
     lambda x, kernel, bias: kernels.dense(x, kernel, bias),
     lambda g, out, x, kernel, bias: bind(_matmul_nt, g, kernel),
     lambda g, out, x, kernel, bias: bind(_matmul_tn, x, g),
-    lambda g, out, x, kernel, bias: _bias_gradient(g),
+    lambda g, out, x, kernel, bias: bias_gradient(g),
 )
-
-
-def _bias_gradient(g: Tensor) -> Tensor:
-    """Sum over the rows.
-
-    Keras takes a bias of one element for a number (BiasAdd is for vectors), whose gradient is
-    summed as any other sum is.
-    """
-    return reshape(sum(g), (1,)) if g.shape[1] == 1 else bind(SUM_ROWS, g)
 
 
 def _matrices(x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
@@ -108,7 +100,9 @@ def matmul(x1: Any, x2: Any) -> Tensor:
             raise ValueError(f"{shapes}: at least one matrix is needed")
         a = broadcast_to(a, stack + a.shape[-2:])
         b = broadcast_to(b, stack + b.shape[-2:])
-    out = bind(_matmul, a, b)
+    order = numerics.current()
+    other = other_orders.applies(order, a, b)
+    out = other_orders.product(order, a, b, False, False) if other else bind(_matmul, a, b)
     return squeeze(out, [-2] * row + [-1] * column) if row or column else out
 
 
@@ -135,6 +129,8 @@ def dense(x: Any, kernel: Any, bias: Any) -> Tensor:
     if bias.shape != (kernel.shape[1],):
         msg = f"dense: expected a bias of shape ({kernel.shape[1]},), received {bias.shape}"
         raise ValueError(msg)
-    out = bind(_dense, x, kernel, bias)
+    order = numerics.current()
+    other = other_orders.applies(order, x, kernel)
+    out = other_orders.dense(order, x, kernel, bias) if other else bind(_dense, x, kernel, bias)
     out.from_dense = True
     return out

@@ -46,6 +46,15 @@ SUM_ROWS: Primitive = defop(
 )
 
 
+def bias_gradient(g: Tensor) -> Tensor:
+    """Sum over the rows of (N, units).
+
+    Keras takes a bias of one element for a number (BiasAdd is for vectors), whose gradient is
+    summed as any other sum is.
+    """
+    return reshape(sum(g), (1,)) if g.shape[1] == 1 else bind(SUM_ROWS, g)
+
+
 def broadcast_to(x: Any, shape: Sequence[int]) -> Tensor:
     """Repeat along axes of length 1 (NumPy's rule)."""
     return bind(_broadcast_to, convert_to_tensor(x), params=(tuple(shape),))

@@ -279,6 +279,29 @@ LAYERS = [
     Case("one hidden unit", hidden=(1,), samples=6400),
 ]
 
+# Under other settings of TensorFlow: an epoch, short ones of other shapes, other networks.
+SETTINGS = [
+    Case("momentum 0.9, rate 0.1", MOMENTUM),
+    Case("hidden tanh", activation="tanh"),
+    Case("Dropout", dropout=0.25, samples=6400),
+    *(
+        Case(
+            f"batch {size}, a last one of {rest}",
+            MOMENTUM,
+            batch_size=size,
+            samples=max(30 * size, 200) + rest,
+        )
+        for size, rest in (
+            (1, 0), (2, 1), (5, 3), (12, 7), (16, 1), (20, 19), (32, 30), (50, 11), (64, 3),
+            (96, 2), (100, 9), (128, 127), (200, 4), (256, 15), (384, 33), (512, 1), (1000, 1),
+        )
+    ),
+    Case("784-10 (softmax regression)", MOMENTUM, hidden=(), samples=6400),
+    Case("784-300-100-10", MOMENTUM, hidden=(300, 100), samples=6400),
+    Case("784-512-10", MOMENTUM, hidden=(512,), samples=6400),
+    Case("26 classes", MOMENTUM, classes=26, samples=6400),
+]  # fmt: skip
+
 GROUPS: Mapping[str, Sequence[Case]] = {
     "scripts": SCRIPTS,
     "options": OPTIONS,
@@ -286,5 +309,6 @@ GROUPS: Mapping[str, Sequence[Case]] = {
     "other batches": OTHER_BATCHES,
     "networks": NETWORKS,
     "layers": LAYERS,
+    "settings": SETTINGS,
     "classes": CLASS_COUNTS,
 }

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +41,14 @@ PARTS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
     ("networks", "avx512", SEEDS[2:3]),
     ("classes", "avx512", SEEDS[2:3]),
     ("layers", "avx512", SEEDS[2:3]),
+    *(("settings", name, SEEDS[2:3]) for name in ("avx2", "eigen", "eigen_1_thread", "eigen_avx2")),
     (ORACLE, ORACLE, SEEDS[2:3]),
 )
 
 
-def run_part(group: str, name: str, seeds: Iterable[int]) -> list[dict[str, Any]]:
+def run_part(
+    group: str, name: str, seeds: Iterable[int], cases: Container[str] | None = None
+) -> list[dict[str, Any]]:
     """Run one part in this process; TensorFlow's setting must be the part's.
 
     Parameters
@@ -56,6 +59,8 @@ def run_part(group: str, name: str, seeds: Iterable[int]) -> list[dict[str, Any]
         Which numerics.
     seeds : iterable of int
         One after the other.
+    cases : container of str, optional
+        Names of the cases to run; default all of the group.
 
     Returns
     -------
@@ -73,6 +78,8 @@ def run_part(group: str, name: str, seeds: Iterable[int]) -> list[dict[str, Any]
                 print(json.dumps(found[-1]), file=sys.stderr, flush=True)
             continue
         for case in GROUPS[group]:
+            if cases is not None and case.name not in cases:
+                continue
             found.append(_record(case, seed, side_by_side.run(case, seed, name)))
             difference = found[-1]["differing"] or "equal"
             print(
