@@ -56,7 +56,14 @@ class Axis:
         else:
             changes = {"samples": point, "folder": folder}
         jobs = {name: replace(job, **changes) for name, job in PEERS.items()}
-        return Comparison(f"{self.key}={point}", f"{self.title} {point:,}", jobs)
+        return Comparison(f"{self.key}={point}", f"{self.title}: {point:,}", jobs)
+
+    def factor(self, point: int) -> float:
+        """Return what turns seconds per step into what is drawn.
+
+        That is microseconds per step, or seconds per epoch.
+        """
+        return 1e6 if self.unit == "step" else -(-point // MINISGD.batch_size)
 
 
 AXES = (

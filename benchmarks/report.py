@@ -100,6 +100,23 @@ def floor_shares(floor: Record, peak: dict[str, float]) -> dict[str, float]:
     return shares
 
 
+def failures(record: Record, library: str) -> list[str]:
+    """Return why jobs of a library that were asked for have no figures.
+
+    Parameters
+    ----------
+    record : dict
+    library : str
+        As in `jobs.Job.library`.
+    """
+    return [
+        f"{one['title']}: {told['left_out']}"
+        for one in (*record["rows"], *record["extras"], *record["growth"])
+        for told in one["outcomes"].values()
+        if told["library"] == library and "left_out" in told
+    ]
+
+
 def remarks(record: Record) -> list[str]:
     """Return in sentences what a reader must know: what is missing, and whether it was quiet."""
     found, busy = [], []

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ from benchmarks.machine import describe, load_average
 from benchmarks.plan import Comparison
 
 PARTS = ("peak", "table", "extras", "cold", "memory", "kernels", "growth")
-QUICK_PARTS = ("peak", "table", "extras", "cold", "kernels")
+QUICK_PARTS = ("peak", "table", "extras", "cold")
 PEERS = ("minisgd", "keras", "tensorflow", "jax", "torch", "numpy", "autograd", "sklearn")
 OUTPUT = Path("runs/benchmarks")
 STEP = "seconds per step"
-GROWTH_SECONDS = 600  # for all axes together
+GROWTH_SECONDS, GROWTH_ROUNDS = 600, 3  # for all axes together
+POINT_SECONDS = 10  # no further round of a point after so long
 
 
 class Benchmarks:
@@ -81,7 +83,7 @@ class Benchmarks:
 
     def cold(self) -> None:
         """Imports and first steps, each in new processes."""
-        rounds = self.options.rounds
+        rounds = 1 if self.options.quick else self.options.rounds
         self._anew(plan.IMPORTS, "import_seconds", "seconds", rounds)
         warm, bare = (c.only(self.options.peers) for c in (plan.COLD, plan.COLD_NO_CACHE))
         if self._too_late(warm.title):
@@ -110,7 +112,7 @@ class Benchmarks:
             done = subprocess.run(
                 [sys.executable, "-m", "pytest", "benchmarks/test_kernels_speed.py", "-q"]
                 + ["-p", "no:cacheprovider", "--benchmark-quiet", f"--benchmark-json={found}"]
-                + [f"--benchmark-max-time={0.02 if self.options.quick else 0.2}"],
+                + ["--benchmark-max-time=0.2"],
                 cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             )  # fmt: skip
             print(done.stdout.strip().splitlines()[-1], flush=True)
@@ -129,16 +131,11 @@ class Benchmarks:
             for point in axis.points:
                 if self._too_late(f"{axis.title} {point:,}"):
                     continue
-                if axis.key == "samples":
-                    with mapped(point) as folder:
-                        comparison = axis.comparison(point, folder)
-                        added = self._compare("growth", comparison, rounds=3, seconds=10)
-                else:
-                    comparison = axis.comparison(point)
-                    added = self._compare("growth", comparison, rounds=3, seconds=10)
-                steps = -(-point // 32) if axis.unit == "epoch" else 1e6
+                with mapped(point) if axis.key == "samples" else nullcontext("") as folder:
+                    comparison = axis.comparison(point, folder)
+                    added = self._compare("growth", comparison, GROWTH_ROUNDS, POINT_SECONDS)
                 if added is not None:
-                    added |= {"axis": axis.key, "point": point, "factor": steps}
+                    added |= {"axis": axis.key, "point": point, "factor": axis.factor(point)}
 
     def _compare(
         self,
@@ -153,6 +150,7 @@ class Benchmarks:
             comparison = comparison.with_steps(self.options.steps)
         if self._too_late(comparison.title):
             return None
+        seconds = min(seconds, self.ends - time.monotonic())
         outcomes = alternate(comparison.jobs, rounds or self.options.rounds, seconds)
         return self._add(where, comparison, outcomes, STEP)
 
@@ -197,7 +195,7 @@ def parse(arguments: Iterable[str]) -> argparse.Namespace:
     add("--parts", nargs="+", choices=PARTS, metavar="PART", help=f"parts: {', '.join(PARTS)}")
     add("--peers", nargs="+", choices=PEERS, metavar="PEER", help=f"only: {', '.join(PEERS)}")
     add("--rounds", type=int, help="laps of each peer that count (7; quick: 3)")
-    add("--steps", type=int, help="at most so many steps a lap (an epoch; quick: 300)")
+    add("--steps", type=int, help="at most so many steps a lap (an epoch; quick: 600)")
     add("--seconds", type=float, help="begin nothing more after so long (quick: 130)")
     add("--output", type=Path, default=OUTPUT, help="folder for the report (%(default)s)")
     given = list(arguments)
@@ -207,7 +205,7 @@ def parse(arguments: Iterable[str]) -> argparse.Namespace:
     options.rows = options.rows or (list(plan.QUICK_ROWS) if quick else keys)
     options.parts = options.parts or list(QUICK_PARTS if quick else PARTS)
     options.rounds = options.rounds or (3 if quick else 7)
-    options.steps = options.steps or (300 if quick else plan.ALL_EPOCH)
+    options.steps = options.steps or (600 if quick else plan.ALL_EPOCH)
     options.seconds = options.seconds or (130.0 if quick else float("inf"))
     return options
 
@@ -224,6 +222,9 @@ def main(arguments: list[str] | None = None) -> None:
     benchmarks.run()
     for path in report.write(benchmarks.record, benchmarks.options.output):
         print(f"written: {path}")
+    failures = report.failures(benchmarks.record, "minisgd")
+    if failures:
+        sys.exit("minisgd itself could not be measured: " + "; ".join(failures))
 
 
 if __name__ == "__main__":

@@ -84,6 +84,14 @@ def test_a_worker_that_fails_is_named(bench):
     assert len(outcomes["b"].values) == 1
 
 
+def test_a_run_without_figures_of_minisgd_fails(bench, outcome):
+    plan, report = bench("plan"), bench("report")
+    comparison = plan.Comparison("a", "a row", {"minisgd": plan.MINISGD, "Keras": plan.KERAS})
+    outcomes = {"minisgd": outcome(missing="failed: why"), "Keras": outcome(missing="missing: x")}
+    record = record_of(report.entry(comparison, outcomes, "seconds per step"))
+    assert report.failures(record, "minisgd") == ["a row: failed: why"]
+
+
 def test_jobs_take_turns(bench, monkeypatch):
     jobs = bench("jobs")
     said = []
