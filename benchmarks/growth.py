@@ -17,7 +17,9 @@ from benchmarks.peers import data
 from benchmarks.plan import KERAS, MINISGD, OURS, Comparison
 
 PEERS = {OURS: MINISGD, "Keras": KERAS, "JAX lax.scan": Job("jax_scan")}
-STEPS = 200  # steps of a lap, where the axis does not say how many
+# Steps of a lap, where the axis does not say how many. Not fewer: starting an epoch costs Keras
+# some hundredths of a second, which would be drawn as its steps.
+STEPS = 1000
 
 
 @dataclass(frozen=True)

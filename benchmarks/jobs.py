@@ -189,7 +189,10 @@ class Worker:
 
 
 def alternate(
-    jobs: dict[str, Job], rounds: int, seconds: float = float("inf")
+    jobs: dict[str, Job],
+    rounds: int,
+    seconds: float = float("inf"),
+    ends: float = float("inf"),
 ) -> dict[str, Outcome]:
     """Measure jobs in turns: A B C, C B A, A B C, ... after one lap each to warm up.
 
@@ -200,7 +203,9 @@ def alternate(
     rounds : int
         Laps of each job that count.
     seconds : float
-        Start no further round after that long (but always run one).
+        Start no further round when they have taken that long (but always run one).
+    ends : float
+        The same for a moment of `time.monotonic`.
 
     Returns
     -------
@@ -209,7 +214,6 @@ def alternate(
     """
     outcomes = {name: Outcome() for name in jobs}
     others = {name: OthersWatch() for name in jobs}
-    ends = time.monotonic() + seconds
 
     def get_ready(name: str, worker: Worker) -> None:
         outcomes[name].facts = worker.reply()["ready"]
@@ -239,6 +243,7 @@ def alternate(
 
         in_turn(get_ready)
         in_turn(warm_up)
+        ends = min(ends, time.monotonic() + seconds)
         for number in range(rounds):
             if number and time.monotonic() > ends:
                 break

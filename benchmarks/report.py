@@ -249,7 +249,7 @@ def markdown(record: Record) -> str:
             [_kernel_row(kernel) for kernel in record["kernels"]],
         )
     if record["growth"]:
-        lines += ["", "## Growth, one axis at a time", ""]
+        lines += ["", "## Growth, one axis at a time"]
         lines += _picture(record, "growth.svg", "Time against width, depth, batch and samples")
         names = list(dict.fromkeys(name for r in record["growth"] for name in r["outcomes"]))
         lines += ["", *table(["microseconds per step", *names], [

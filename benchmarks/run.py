@@ -150,8 +150,8 @@ class Benchmarks:
             comparison = comparison.with_steps(self.options.steps)
         if self._too_late(comparison.title):
             return None
-        seconds = min(seconds, self.ends - time.monotonic())
-        outcomes = alternate(comparison.jobs, rounds or self.options.rounds, seconds)
+        rounds = rounds or self.options.rounds
+        outcomes = alternate(comparison.jobs, rounds, seconds, self.ends)
         return self._add(where, comparison, outcomes, STEP)
 
     def _anew(self, comparison: Comparison, figure: str, unit: str, rounds: int) -> None:
