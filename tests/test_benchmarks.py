@@ -7,6 +7,7 @@ import importlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -248,3 +249,23 @@ def test_the_worker_imports_no_library_before_it_is_told_to():
         [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
     )
     assert not {"numpy", "numba", "minisgd", "keras"} & set(done.stdout.split())
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_the_numpy_peer_trains_as_minisgd_does(bench, momentum):
+    import numpy as np
+
+    import minisgd as keras
+
+    plan = bench("plan")
+    job = replace(plan.MINISGD, momentum=momentum, batch_size=8, samples=20)
+    x, y = bench("peers.data").load(job)
+    network = bench("peers.numpy_out").Network(job)
+    model = bench("peers.keras_fit").build(keras, job)
+    model.set_weights([array.copy() for layer in network.params for array in layer])
+    for first in range(0, 20, 8):
+        rows = np.arange(first, min(first + 8, 20))
+        network.step(x, y, rows)
+        model.train_on_batch(x[rows], y[rows])
+    for ours, theirs in zip(model.get_weights(), sum(network.params, ()), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
