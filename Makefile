@@ -2,12 +2,16 @@
 #   make test PYTHON=python3.12              another interpreter (after `make clean`)
 #   make test PYTEST_ARGS="-n 2 -m 'not slow'"   options for pytest
 #   make train TRAIN_ARGS="--epochs 3"       options for `minisgd train`
+#   make bench BENCH_ARGS="--quick"          options for `python -m benchmarks.run`
 PYTHON ?= python3
 VENV ?= .venv
 # One process by default: TensorFlow takes seconds and hundreds of megabytes to load in each
 # pytest worker, and measured times would compete with the other workers.
 PYTEST_ARGS ?=
 TRAIN_ARGS ?=
+BENCH_ARGS ?=
+# What minisgd is measured beside; each has an extra of its own, bench-NAME.
+PEERS ?= keras jax torch sklearn autograd
 
 ifeq ($(OS),Windows_NT)
 BIN := $(VENV)/Scripts
@@ -21,15 +25,16 @@ export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 METADATA := setup.cfg pyproject.toml
 SOURCES := $(wildcard minisgd/*.py minisgd/*/*.py kernels/minisgd_kernels/*.py)
 
-# Stamps: pip runs again only where its input changed. An editable install (test, lint) follows
+# Stamps: pip runs again only where its input changed. An editable install (test, lint, bench) follows
 # the sources by itself and serves `make train` too; the plain one has to follow them by hand.
 PLAIN := $(VENV)/.installed
 TEST := $(VENV)/.installed-test
 LINT := $(VENV)/.installed-lint
-ANY := $(firstword $(wildcard $(TEST) $(LINT)) $(PLAIN))
+BENCH := $(VENV)/.installed-bench
+ANY := $(firstword $(wildcard $(TEST) $(LINT) $(BENCH)) $(PLAIN))
 
 .DEFAULT_GOAL := help
-.PHONY: help train test coverage lint parity-full parity-record clean
+.PHONY: help train test coverage lint parity-full parity-record bench clean
 
 help:
 	@echo "make train   train 784-128-10 on the bundled MNIST, with a live progress bar"
@@ -37,6 +42,7 @@ help:
 	@echo "make parity-full   the long comparisons with Keras (over an hour); records the figures"
 	@echo "make parity-record records anew what live Keras computes, for tests without TensorFlow"
 	@echo "make coverage  the suite with line and branch coverage; below 95 % is a failure"
+	@echo "make bench   install the peers and measure minisgd beside them (half an hour)"
 	@echo "make lint    ruff, ruff format and mypy --strict"
 	@echo "make clean   remove the environment, caches and build products (runs/ is kept)"
 
@@ -56,6 +62,9 @@ parity-full: $(TEST)
 
 coverage: $(TEST)
 	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_ARGS)
+
+bench: $(BENCH)
+	$(BIN)/python -m benchmarks.run $(BENCH_ARGS)
 
 lint: $(LINT)
 	$(BIN)/ruff check .
@@ -80,6 +89,13 @@ $(TEST): $(VENV)/.created $(METADATA)
 
 $(LINT): $(VENV)/.created $(METADATA)
 	$(BIN)/python -m pip install -q -e ".[lint]"
+	@touch $@
+
+# A peer that can't be installed here is left out; the report names it.
+$(BENCH): $(VENV)/.created $(METADATA)
+	$(BIN)/python -m pip install -q -e ".[bench]"
+	@for peer in $(PEERS); do $(BIN)/python -m pip install -q -e ".[bench-$$peer]" \
+		|| echo "make bench: $$peer was not installed; going on without it"; done
 	@touch $@
 
 clean:

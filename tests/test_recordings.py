@@ -37,7 +37,7 @@ def test_losses_of_the_first_steps(number: int) -> None:
 def test_the_recording_is_of_the_pinned_reference() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
-    pinned = config["options.extras_require"]["test"]
+    pinned = config["options.extras_require"]["reference"]
     versions = RECORDED["environment"]["versions"]
     assert RECORDED["form"] == recordings.FORM
     assert f"keras =={versions['keras']}" in pinned

@@ -1,0 +1,1 @@
+"""One small file a peer, and the worker that runs them. Each peer has ``run(job, clock)``."""
