@@ -57,6 +57,7 @@ parity-record: $(TEST)
 	$(BIN)/python -m minisgd.parity.recordings
 
 parity-full: $(TEST)
+	$(BIN)/python -m minisgd.parity.full_bits
 	$(BIN)/python -m minisgd.parity.full
 	$(BIN)/python -m minisgd.parity.full_sgd
 

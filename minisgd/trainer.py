@@ -73,7 +73,7 @@ class Trainer:
             its bits follow. With True they are those of Keras's eager steps.
         steps_per_execution, jit_compile, auto_scale_loss
             Accepted as in Keras; the results don't depend on them.
-        numerics : {"avx512", "accurate"}
+        numerics : {"avx512", "avx2", "eigen", "eigen_1_thread", "eigen_avx2", "accurate"}
             Not in Keras: whose rounding to follow, see `minisgd.numerics`. "accurate": a step
             computes in float64; weights and gradients stay float32.
 

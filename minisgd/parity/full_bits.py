@@ -31,6 +31,8 @@ MODULE = "minisgd.parity.full_bits"
 COMMAND = f"python -m {MODULE}"
 NAME = "parity_bits"
 ORACLE = "accurate"
+PAGE = Path("docs/reference/parity.md")
+BEGIN, END = "<!-- recorded: begin -->", "<!-- recorded: end -->"
 SEEDS = (0, 1, 42, 2024)
 # (group, numerics, seeds): the promise itself on four seeds, the rest on one.
 PARTS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
@@ -138,6 +140,42 @@ def markdown(record: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def summary(record: dict[str, Any]) -> str:
+    """Return one row a part: the table on the page "What parity promises".
+
+    Parameters
+    ----------
+    record : dict
+        As written by `main`.
+    """
+    lines = [
+        "| runs of `fit` | numerics | runs | values compared | values that differ | minutes |",
+        "|---|---|---|---|---|---|",
+    ]
+    for part in record["parts"]:
+        if part["group"] == ORACLE:
+            continue
+        compared = sum(run["compared"] for run in part["runs"])
+        differing: dict[str, int] = {}
+        for run in part["runs"]:
+            for kind, found in run["differing"].items():
+                differing[kind] = differing.get(kind, 0) + found["values"]
+        result = ", ".join(f"{count:,} ({kind})" for kind, count in differing.items()) or "0"
+        lines.append(
+            f"| {part['group']} | {part['numerics']} | {len(part['runs'])} | {compared:,} "
+            f"| {result} | {part['seconds'] / 60:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def update_page(record: dict[str, Any]) -> None:
+    """Put the summary into the page, between its two markers."""
+    text = PAGE.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(f"{before}{BEGIN}\n{summary(record)}\n{END}{after}", encoding="utf-8")
+
+
 def _case_rows(part: dict[str, Any]) -> list[str]:
     setting = numerics.get(part["numerics"]).setting
     rows = [
@@ -223,6 +261,8 @@ def main(arguments: list[str] | None = None) -> None:
     written = options.output / f"{NAME}.json"
     written.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     written.with_suffix(".md").write_text(markdown(record), encoding="utf-8")
+    if options.output == OUTPUT and not options.groups:
+        update_page(record)
     print(f"written: {written} and {written.with_suffix('.md')}")
 
 
