@@ -44,6 +44,7 @@ PARTS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
     ("classes", "avx512", SEEDS[2:3]),
     ("layers", "avx512", SEEDS[2:3]),
     *(("settings", name, SEEDS[2:3]) for name in ("avx2", "eigen", "eigen_1_thread", "eigen_avx2")),
+    ("not followed", "avx512", SEEDS[2:3]),
     (ORACLE, ORACLE, SEEDS[2:3]),
 )
 
@@ -228,16 +229,21 @@ def main(arguments: list[str] | None = None) -> None:
     """
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     parser.add_argument("--output", type=Path, default=OUTPUT, help="folder for the record")
-    parser.add_argument("--groups", nargs="+", default=None, help="only these; default all")
+    parser.add_argument(
+        "--groups", nargs="+", help="record only these anew; what was recorded of the others stays"
+    )
     parser.add_argument("--one", nargs="+", metavar="", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.one:
         group, name, *seeds = options.one
         print(json.dumps(run_part(group, name, [int(seed) for seed in seeds])))
         return
+    written = options.output / f"{NAME}.json"
+    kept = json.loads(written.read_text(encoding="utf-8"))["parts"] if options.groups else []
     parts = []
     for group, name, seeds in PARTS:
         if options.groups and group not in options.groups:
+            parts += [p for p in kept if (p["group"], p["numerics"]) == (group, name)]
             continue
         began = time.perf_counter()
         done = subprocess.run(
@@ -258,10 +264,9 @@ def main(arguments: list[str] | None = None) -> None:
         "parts": parts,
     }
     options.output.mkdir(parents=True, exist_ok=True)
-    written = options.output / f"{NAME}.json"
     written.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     written.with_suffix(".md").write_text(markdown(record), encoding="utf-8")
-    if options.output == OUTPUT and not options.groups:
+    if options.output == OUTPUT:
         update_page(record)
     print(f"written: {written} and {written.with_suffix('.md')}")
 
