@@ -1,5 +1,6 @@
 """The scope of an order of rounding, and what ``compile(numerics=...)`` does with it."""
 
+import platform
 import threading
 
 import numpy as np
@@ -132,3 +133,45 @@ def test_a_gradient_keeps_the_numerics_of_its_forward_pass():
         total = ops.sum(product)
     assert product.dtype == np.float64
     assert tape.gradient(total, a).dtype == F32
+
+
+OTHER_PROCESSOR = """
+import hashlib
+import numpy as np
+import minisgd as keras
+keras.utils.set_random_seed(3)
+rng = np.random.default_rng(5)
+x = rng.standard_normal((70, 50)).astype(np.float32)
+y = np.eye(11, dtype=np.float32)[rng.integers(0, 11, 70)]
+digest = hashlib.sha256()
+for activation in ("relu", "tanh"):
+    model = keras.Sequential([
+        keras.layers.Dense(33, activation, input_shape=(50,)),
+        keras.layers.Dense(11, "softmax"),
+    ])
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "categorical_crossentropy")
+    history = model.fit(x, y, epochs=2, verbose=0)
+    results = [*model.get_weights(), model.predict(x, verbose=0), history.history["loss"]]
+    for array in results:
+        digest.update(np.asarray(array).tobytes())
+print(digest.hexdigest())
+"""
+
+
+@pytest.mark.skipif(
+    platform.machine().lower() not in ("x86_64", "amd64"), reason="names x86 processors"
+)
+@pytest.mark.parametrize("processor", ["haswell", "nehalem"])
+def test_the_bits_do_not_depend_on_the_processor(processor, run_python, tmp_path, capsys):
+    """Compiled for AVX2, and for one that has neither AVX nor FMA."""
+    exec(OTHER_PROCESSOR, {})
+    here = capsys.readouterr().out.strip()
+    assert (
+        run_python(
+            OTHER_PROCESSOR,
+            NUMBA_CPU_NAME=processor,
+            NUMBA_CPU_FEATURES="",
+            NUMBA_CACHE_DIR=tmp_path,
+        ).strip()
+        == here
+    )
