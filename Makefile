@@ -5,9 +5,9 @@
 #   make bench BENCH_ARGS="--quick"          options for `python -m benchmarks.run`
 PYTHON ?= python3
 VENV ?= .venv
-# One process by default: TensorFlow takes seconds and hundreds of megabytes to load in each
-# pytest worker, and measured times would compete with the other workers.
-PYTEST_ARGS ?=
+# Two processes: TensorFlow takes seconds and hundreds of megabytes to load in each, and no test
+# measures time against another. PYTEST_ARGS= for one.
+PYTEST_ARGS ?= -n 2
 TRAIN_ARGS ?=
 BENCH_ARGS ?=
 # What minisgd is measured beside; each has an extra of its own, bench-NAME.
