@@ -13,6 +13,7 @@ from typing import Any
 from minisgd import (
     activations,
     callbacks,
+    compiler,
     datasets,
     initializers,
     layers,
@@ -44,6 +45,7 @@ __all__ = [
     "Variable",
     "activations",
     "callbacks",
+    "compiler",
     "datasets",
     "gradcheck",
     "hvp",

@@ -48,6 +48,17 @@ def _cache_directory(users_choice: str) -> str:
     return str(folder)
 
 
+def cache_directory() -> str:
+    """Folder for compiled kernels, as it is now.
+
+    Raises
+    ------
+    OSError
+        If it can't be made.
+    """
+    return _cache_directory(numba_config.CACHE_DIR)
+
+
 def kernel(function: F) -> F:
     """Compile a compute kernel on its first call and keep the machine code on disk.
 
