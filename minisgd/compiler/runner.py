@@ -71,6 +71,7 @@ class Runner:
         """Run these batches; returns logs (or predictions), or None if they must run eagerly."""
         program = self._current(span)
         if program is None:
+            span.count = 1
             return None
         start = perf_counter()
         result = self._run(program, span)

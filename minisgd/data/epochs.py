@@ -103,8 +103,10 @@ class EpochIterator:
                 )
                 break
             span = Span(self.data, self._order, self._seen, min(at_once(), left), step)
-            self._seen += span.count
-            yield span
+            try:
+                yield span
+            finally:  # also where a loop ends here, to go on in the next epoch
+                self._seen += span.count
             step += span.count
         if self._seen >= self.num_batches:
             self._seen = None
