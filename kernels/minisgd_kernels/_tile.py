@@ -114,9 +114,12 @@ def _over_range(builder: Any, step: Any, sums: list[Any], start: Any, stop: Any)
 
 
 def _over_bits(
-    builder: Any, step: Any, sums: list[Any], words: Any, word: Any, start: Any, stop: Any
+    builder: Any, step: Any, sums: list[Any], words: Any, word: Any, far: Any, start: Any, stop: Any
 ) -> list[Any]:
-    """Sums after ``step(sums, k)`` for the ones of a bit map; bit 0 of ``words[word]`` is start."""
+    """Sums after ``step(sums, k)`` for the ones of a bit map, in every word at distance `far`.
+
+    Bit 0 of ``words[word]`` stands for `start`.
+    """
     before = builder.block
     names = "next_word in_word next_bit k_end"
     outer, look, inner, after = [builder.append_basic_block(name) for name in names.split()]
@@ -129,7 +132,7 @@ def _over_bits(
 
     builder.position_at_end(look)
     bits = _load(builder, words, place)
-    next_base, next_place = builder.add(base, _int(WORD)), builder.add(place, _int(1))
+    next_base, next_place = builder.add(base, _int(WORD)), builder.add(place, far)
     builder.cbranch(builder.icmp_signed("!=", bits, _int(0)), inner, outer)
 
     builder.position_at_end(inner)
@@ -153,7 +156,7 @@ def _over_bits(
     return outside
 
 
-_ARGUMENTS = "c c_at c_stride add a rows first column last words word start stop w w_at w_stride"
+_ARGUMENTS = "c c_at c_stride add a rows first column last words word far start stop w w_at w_stride"
 
 
 def _compiled(height: int, width: int, by_rows: bool, bits: bool) -> Any:
@@ -193,7 +196,7 @@ def _compiled(height: int, width: int, by_rows: bool, bits: bool) -> Any:
 
         sums = [_ZEROS] * (height * len(vectors))
         if bits:
-            ones = p["words"], p["word"], p["start"], p["stop"]
+            ones = p["words"], p["word"], p["far"], p["start"], p["stop"]
             sums = _over_bits(builder, step, sums, *ones)
         else:
             sums = _over_range(builder, step, sums, p["start"], p["stop"])
@@ -211,8 +214,8 @@ def _compiled(height: int, width: int, by_rows: bool, bits: bool) -> Any:
 
     # Numba reads the parameters' names off the function.
     def tile(
-        context, c, c_at, c_stride, add, a, rows, first, column, last, words, word, start, stop, w,
-        w_at, w_stride,
+        context, c, c_at, c_stride, add, a, rows, first, column, last, words, word, far, start,
+        stop, w, w_at, w_stride,
     ):  # type: ignore[no-untyped-def]  # fmt: skip
         given = dict(c=c, a=a, rows=rows, words=words, w=w)
         kinds = [given[name] if name in array else index for name in _ARGUMENTS.split()]
@@ -226,14 +229,14 @@ def _interpreted(height: int, width: int, by_rows: bool, bits: bool) -> Any:
 
     def tile(
         c: Array, c_at: int, c_stride: int, add: int, a: Array, rows: Array, first: int,
-        column: int, last: int, words: Array, word: int, start: int, stop: int, w: Array,
-        w_at: int, w_stride: int,
+        column: int, last: int, words: Array, word: int, far: int, start: int, stop: int,
+        w: Array, w_at: int, w_stride: int,
     ) -> None:  # fmt: skip
         for r in range(height):
             sums = np.zeros(width, w.dtype)
             for k in range(start, stop):
                 n = k - start
-                if bits and not int(words[word + n // WORD]) >> (n % WORD) & 1:
+                if bits and not int(words[word + n // WORD * far]) >> (n % WORD) & 1:
                     continue
                 if by_rows:
                     number = a[rows[min(first + r, last)], k]
@@ -252,8 +255,6 @@ def _tile(height: int, width: int, by_rows: bool, bits: bool) -> Any:
     return make(height, width, by_rows, bits)
 
 
-# (c, c_at, c_stride, add, a, rows, first, column, last, words, word, start, stop, w, w_at, w_stride)
-#
 # c[c_at + r * c_stride + j] = sum over k of a[...] * w[w_at + k * w_stride + j], added to what there
 # is if `add` is 1. `c` and `w` are flat, `a` is a matrix, read at [rows[first + r], k]
 # (`by_rows`; no row beyond rows[last]) or at [rows[first + k], column + r] (no column beyond last).

@@ -104,34 +104,34 @@ def _products(
                     k = k // WORD * WORD
                     if not wide:
                         _rows_narrow_skipping(
-                            out, c_at, c_stride, add, x, rows, row, 0, last, words, word, k, end, w,
-                            w_at, stride,
+                            out, c_at, c_stride, add, x, rows, row, 0, last, words, word, 1, k, end,
+                            w, w_at, stride,
                         )  # fmt: skip
                     elif single:
                         _row_wide_skipping(
-                            out, c_at, c_stride, add, x, rows, row, 0, last, words, word, k, end, w,
-                            w_at, stride,
+                            out, c_at, c_stride, add, x, rows, row, 0, last, words, word, 1, k, end,
+                            w, w_at, stride,
                         )  # fmt: skip
                     else:
                         _rows_wide_skipping(
-                            out, c_at, c_stride, add, x, rows, row, 0, last, words, word, k, end, w,
-                            w_at, stride,
+                            out, c_at, c_stride, add, x, rows, row, 0, last, words, word, 1, k, end,
+                            w, w_at, stride,
                         )  # fmt: skip
                     word += (end + WORD - 1) // WORD - k // WORD
                 elif not wide:
                     _rows_narrow(
-                        out, c_at, c_stride, add, x, rows, row, 0, last, words, 0, k, end, w, w_at,
-                        stride,
+                        out, c_at, c_stride, add, x, rows, row, 0, last, words, 0, 1, k, end, w,
+                        w_at, stride,
                     )  # fmt: skip
                 elif single:
                     _row_wide(
-                        out, c_at, c_stride, add, x, rows, row, 0, last, words, 0, k, end, w, w_at,
-                        stride,
+                        out, c_at, c_stride, add, x, rows, row, 0, last, words, 0, 1, k, end, w,
+                        w_at, stride,
                     )  # fmt: skip
                 else:
                     _rows_wide(
-                        out, c_at, c_stride, add, x, rows, row, 0, last, words, 0, k, end, w, w_at,
-                        stride,
+                        out, c_at, c_stride, add, x, rows, row, 0, last, words, 0, 1, k, end, w,
+                        w_at, stride,
                     )  # fmt: skip
                 k = end
         column += WIDE if wide else NARROW
@@ -154,7 +154,8 @@ def _dots(
     stride: int, lanes: Array,
 ) -> None:  # fmt: skip
     """One row of a product in eight lanes over k: `linear._dots`."""
-    out[at : at + width] = 0
+    sums = out[at : at + width]
+    sums[:] = 0
     k, piece = 0, 2 * PACKET
     while piece > 0:
         stop = k + (k_end - k) // piece * piece
@@ -193,15 +194,13 @@ def _sixteen_lanes(
 def _add_bias(
     out: Array, start: int, stop: int, c_start: int, c_stop: int, b: Array, relu: int
 ) -> None:
+    """The bias, and relu if there is one."""
+    bias = b[c_start:c_stop]
     for i in range(start, stop):
-        row = out[i]
-        if relu:
-            for j in range(c_start, c_stop):
-                z = row[j] + b[j]
-                row[j] = 0 if z < 0 else z
-        else:
-            for j in range(c_start, c_stop):
-                row[j] = row[j] + b[j]
+        row = out[i, c_start:c_stop]
+        for j in range(row.size):
+            z = row[j] + bias[j]
+            row[j] = 0 if relu and z < 0 else z
 
 
 @part
@@ -282,62 +281,67 @@ def input_gradient(
                         _sixteen_lanes(flat, at, NARROW, g, i, units, turned, t_at, stride, scratch)
         if relu:
             for i in range(chunk, end):
-                for j in range(c_start, c_stop):
-                    out[i, j] = 0 if act[i, j] <= 0 else out[i, j]
+                row, y = out[i, c_start:c_stop], act[i, c_start:c_stop]
+                for j in range(row.size):
+                    row[j] = 0 if y[j] <= 0 else row[j]
 
 
 # --- update ---
 @helper
-def _update(
-    gradient: Array, g_at: int, w: Array, v: Array, at: int, width: int, rule: int, lr: Scalar,
-    mu: Scalar,
-) -> None:  # fmt: skip
-    """``w[at:at + width]`` after a step, by the rules of `update`."""
+def _update(g: Array, w: Array, v: Array, rule: int, lr: Scalar, mu: Scalar) -> None:
+    """What becomes of some weights (or of their gradient), by the rules of `update`."""
     if rule == SGD:
-        for j in range(width):
-            w[at + j] = w[at + j] - gradient[g_at + j] * lr
+        for j in range(g.size):
+            w[j] = w[j] - g[j] * lr
     elif rule == STORE:
-        for j in range(width):
-            w[at + j] = gradient[g_at + j]
+        for j in range(g.size):
+            w[j] = g[j]
     elif rule == MOMENTUM:
-        for j in range(width):
-            velocity = v[at + j] * mu - gradient[g_at + j] * lr
-            v[at + j] = velocity
-            w[at + j] = w[at + j] + velocity
+        for j in range(g.size):
+            velocity = v[j] * mu - g[j] * lr
+            v[j] = velocity
+            w[j] = w[j] + velocity
     else:
-        for j in range(width):
-            step = gradient[g_at + j] * lr
-            velocity = v[at + j] * mu - step
-            v[at + j] = velocity
-            w[at + j] = w[at + j] + (velocity * mu - step)
+        for j in range(g.size):
+            step = g[j] * lr
+            velocity = v[j] * mu - step
+            v[j] = velocity
+            w[j] = w[j] + (velocity * mu - step)
 
 
 @helper
 def _ones_of_groups(
     groups: Array, rows: Array, first: int, g_start: int, g_stop: int, ends: Array, words: Array
-) -> int:
+) -> None:
     """In which samples four neighbouring columns are not zero: bit maps, one a block of the batch.
 
-    Returns the number of words for each group of columns.
+    All groups' first words come first, then all groups' second words: eight samples make a byte of
+    each, and the loop over the groups runs over neighbours.
     """
-    count = 0
-    k = 0
+    size, k, at = g_stop - g_start, 0, 0
     for block in range(ends.size):
-        count += (ends[block] - k + WORD - 1) // WORD
-        k = ends[block]
-    words[: (g_stop - g_start) * count] = 0
-    k, word = 0, 0
-    for block in range(ends.size):
-        stop = ends[block]
-        while k < stop:
-            for n in range(k, min(k + WORD, stop)):
-                lit = groups[rows[first + n]]
-                shift = np.int64(n - k)
-                for g in range(g_start, g_stop):
-                    words[(g - g_start) * count + word] |= np.int64(lit[g]) << shift
-            k = min(k + WORD, stop)
-            word += 1
-    return count
+        while k < ends[block]:
+            word = words[at : at + size]
+            word[:] = 0
+            stop = min(k + WORD, ends[block])
+            for shift in range(0, stop - k, 8):
+                n, last = first + k + shift, first + stop - 1
+                s0 = groups[rows[n], g_start:g_stop]
+                s1 = groups[rows[min(n + 1, last)], g_start:g_stop]
+                s2 = groups[rows[min(n + 2, last)], g_start:g_stop]
+                s3 = groups[rows[min(n + 3, last)], g_start:g_stop]
+                s4 = groups[rows[min(n + 4, last)], g_start:g_stop]
+                s5 = groups[rows[min(n + 5, last)], g_start:g_stop]
+                s6 = groups[rows[min(n + 6, last)], g_start:g_stop]
+                s7 = groups[rows[min(n + 7, last)], g_start:g_stop]
+                used = (np.int64(1) << np.int64(min(8, stop - k - shift))) - np.int64(1)
+                for g in range(size):
+                    low = s0[g] | s1[g] << 1 | s2[g] << 2 | s3[g] << 3
+                    high = s4[g] | s5[g] << 1 | s6[g] << 2 | s7[g] << 3
+                    byte = np.int64(low) | np.int64(high) << np.int64(4)
+                    word[g] |= (byte & used) << np.int64(shift)
+            k = stop
+            at += size
 
 
 @part
@@ -360,10 +364,10 @@ def weight_step(
         k_start, k_stop = share(inputs, thread, threads)
         k_stop = min(k_stop, inputs)
     ends = k_ends(inputs, units, count, True, False)
-    skip, count_words, g_start = groups.shape[0] > 0, 0, k_start // GROUP
+    skip, g_start, g_stop = groups.shape[0] > 0, k_start // GROUP, (k_stop + GROUP - 1) // GROUP
+    far = g_stop - g_start
     if skip:
-        g_stop = (k_stop + GROUP - 1) // GROUP
-        count_words = _ones_of_groups(groups, rows, first, g_start, g_stop, ends, words)
+        _ones_of_groups(groups, rows, first, g_start, g_stop, ends, words)
     column = c_start
     while column < c_stop:
         w_at, stride = place(column, inputs, units)
@@ -371,35 +375,41 @@ def weight_step(
         width = WIDE if wide else NARROW
         for row in range(k_start, k_stop, ROWS):
             k = 0
-            word = (row // GROUP - g_start) * count_words
+            word = row // GROUP - g_start
+            if skip and rule == SGD and ends.size == 1 and count <= WORD and words[word] == 0:
+                continue  # all zeros: the gradient is 0, and the weights stay what they are
             for block in range(ends.size):
                 add, end = min(block, 1), ends[block]
                 n, g_at = end - k, k * g.shape[1] + column
                 if skip and wide:
                     _columns_wide_skipping(
-                        scratch, 0, width, add, x, rows, first + k, row, inputs - 1, words, word, 0,
-                        n, g, g_at, g.shape[1],
+                        scratch, 0, width, add, x, rows, first + k, row, inputs - 1, words, word,
+                        far, 0, n, g, g_at, g.shape[1],
                     )  # fmt: skip
                 elif skip:
                     _columns_narrow_skipping(
-                        scratch, 0, width, add, x, rows, first + k, row, inputs - 1, words, word, 0,
-                        n, g, g_at, g.shape[1],
+                        scratch, 0, width, add, x, rows, first + k, row, inputs - 1, words, word,
+                        far, 0, n, g, g_at, g.shape[1],
                     )  # fmt: skip
                 elif wide:
                     _columns_wide(
-                        scratch, 0, width, add, x, rows, first + k, row, inputs - 1, words, 0, 0, n,
-                        g, g_at, g.shape[1],
+                        scratch, 0, width, add, x, rows, first + k, row, inputs - 1, words, 0, 0, 0,
+                        n, g, g_at, g.shape[1],
                     )  # fmt: skip
                 else:
                     _columns_narrow(
-                        scratch, 0, width, add, x, rows, first + k, row, inputs - 1, words, 0, 0, n,
-                        g, g_at, g.shape[1],
+                        scratch, 0, width, add, x, rows, first + k, row, inputs - 1, words, 0, 0, 0,
+                        n, g, g_at, g.shape[1],
                     )  # fmt: skip
-                word += (n + WORD - 1) // WORD
+                word += (n + WORD - 1) // WORD * far
                 k = end
-            for r in range(min(ROWS, k_stop - row)):
+            # The rows of a panel follow one another, so those of a tile are one piece.
+            height = min(ROWS, k_stop - row)
+            pieces, size = (1, height * width) if stride == width else (height, width)
+            for r in range(pieces):
                 at = w_at + (row + r) * stride
-                _update(scratch, r * width, w, v, at, width, rule, lr, mu)
+                piece = scratch[r * size : (r + 1) * size]
+                _update(piece, w[at : at + size], v[at : at + size], rule, lr, mu)
         column += width
 
 
@@ -419,13 +429,12 @@ def bias_step(
         else:
             sums[:] = 0
             second[:] = 0
-            for i in range(half):
+            for i in range(count):
+                row, total = g[i, column : column + NARROW], sums if i < half else second
                 for j in range(NARROW):
-                    sums[j] += g[i, column + j]
-            for i in range(half, count):
-                for j in range(NARROW):
-                    second[j] += g[i, column + j]
+                    total[j] += row[j]
             if half < count:
                 for j in range(NARROW):
                     sums[j] += second[j]
-        _update(sums, 0, b, v, column, NARROW, rule, lr, mu)
+        end = column + NARROW
+        _update(sums, b[column:end], v[column:end], rule, lr, mu)
