@@ -76,6 +76,15 @@ def kernel(function: F) -> F:
         numba_config.CACHE_DIR = users_choice
 
 
+def part(function: F) -> F:
+    """Compile a kernel that does one thread's part of a training step, and keep it like `kernel`.
+
+    It is called by compiled code only: by a printed step, which sets the thread's denormal mode
+    once for all of them.
+    """
+    return kernel(function)
+
+
 def helper(function: F) -> F:
     """Compile a function that only kernels call: it becomes part of the kernel's machine code."""
     return numba.njit(**_OPTIONS)(function)  # type: ignore[no-any-return]
