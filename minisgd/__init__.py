@@ -26,6 +26,7 @@ from minisgd import (
     saving,
     utils,
 )
+from minisgd.compiler import get_threads, set_threads
 from minisgd.gradcheck import GradCheckError, gradcheck, hvp
 from minisgd.layers import Input, Layer
 from minisgd.models import Sequential
@@ -47,6 +48,7 @@ __all__ = [
     "callbacks",
     "compiler",
     "datasets",
+    "get_threads",
     "gradcheck",
     "hvp",
     "initializers",
@@ -58,6 +60,7 @@ __all__ = [
     "optimizers",
     "random",
     "saving",
+    "set_threads",
     "utils",
 ]
 

@@ -332,7 +332,8 @@ class Trainer:
             if result is None:  # not compiled
                 with self._numerics_scope():
                     result = step_function(span.batch())
-            logs = {"outputs": result.numpy()} if kind == "predict" else result
+                result = result.numpy() if kind == "predict" else result
+            logs = {"outputs": result} if kind == "predict" else result
             on_end(span.step + span.count - 1, logs)
             yield result
 
@@ -417,7 +418,7 @@ class Trainer:
             self.stop_predicting = False
             hooks.on_predict_begin()
             for result in self._steps(Runner(self, "predict", iterator, hooks, 1), hooks):
-                outputs.append(result.numpy())
+                outputs.append(result)
                 if self.stop_predicting:
                     break
             hooks.on_predict_end()

@@ -156,7 +156,9 @@ def _over_bits(
     return outside
 
 
-_ARGUMENTS = "c c_at c_stride add a rows first column last words word far start stop w w_at w_stride"
+_ARGUMENTS = (
+    "c c_at c_stride add a rows first column last words word far start stop w w_at w_stride"
+)
 
 
 def _compiled(height: int, width: int, by_rows: bool, bits: bool) -> Any:

@@ -9,8 +9,9 @@ from typing import Any
 from minisgd.compiler import trace
 from minisgd.compiler.runner import Runner
 from minisgd.compiler.text import compiled_source
+from minisgd.compiler.threads import get_threads, set_threads
 
-__all__ = ["Runner", "compiled_source"]
+__all__ = ["Runner", "compiled_source", "get_threads", "set_threads"]
 
 
 def __getattr__(name: str) -> Any:

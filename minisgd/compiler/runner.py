@@ -18,15 +18,17 @@ from minisgd.callbacks.callback import CallbackList, does_nothing
 from minisgd.compiler import files
 from minisgd.compiler.printer import parameters_of
 from minisgd.compiler.record import NotCompilableError
+from minisgd.compiler.sources import as_it_is, fused_data
+from minisgd.compiler.threads import get_threads
 from minisgd.compiler.trace import Program
+from minisgd.compiler.workspace import Workspace
 from minisgd.data import EpochIterator, Span
 from minisgd.optimizers import schedules
-from minisgd.tensor import Array, Tensor, Variable
+from minisgd.tensor import Array, Variable
 from minisgd.utils.progbar import write_line
 
 _SECONDS = 0.03  # between two looks at the progress bar, Ctrl-C and `stop_training`
 _WORTH_STEPS = 500  # a fit with fewer steps is over before Numba has compiled anything
-_CHUNK_BYTES = 1 << 24  # of samples that have to be copied before a kernel can take them
 
 # What each model ran last, by kind of step.
 _programs: weakref.WeakKeyDictionary[Any, dict[str, tuple[Any, Program]]]
@@ -56,7 +58,8 @@ class Runner:
         self.planned = epochs * self.steps
         self._one_by_one = _sees_batches(hooks, kind)
         self._pace = 0.0  # steps a second
-        self._arrays: dict[str, Array] | None = None
+        self._data: dict[str, Any] | None = None
+        self._workspace: Workspace | None = None
         self._function: Any = None
         self._refused: Any = None
         self._said = False
@@ -101,13 +104,14 @@ class Runner:
                 program = Program(model, kind, span.data)
                 key = _fingerprint(model, kind, span)  # the first recording chooses metrics
                 _programs.setdefault(model, {})[kind] = (key, program)
+            text = self._choose(program, span)
             if model.jit_compile == "auto" and self.planned < _WORTH_STEPS:
-                if not files.is_compiled(program.text, kind):
+                if not files.is_compiled(text, kind):
                     raise NotCompilableError(
                         f"{self.planned} steps are over before they are compiled "
                         "(jit_compile=True compiles them all the same)"
                     )
-            self._function = files.load(program.text, kind)
+            self._function = files.load(text, kind)
         except NotCompilableError as error:
             self._refused = key
             self._refuse(str(error))
@@ -115,6 +119,19 @@ class Runner:
         _reasons.get(model, {}).pop(kind, None)
         self.program = program
         return program
+
+    def _choose(self, program: Program, span: Span) -> str:
+        """Take the fused step if this program and these data have one; returns the text."""
+        threads = get_threads()
+        self._workspace = None
+        data = fused_data(program, span.data)
+        if data is None:
+            return program.text
+        self._data = dict(data)
+        self._workspace = Workspace(
+            program.step, program.fused, program.variables, data["x"], span.data.batch_size, threads
+        )
+        return program.fused_text(self._workspace.threads)
 
     def _refuse(self, reason: str) -> None:
         self.program = None
@@ -125,32 +142,15 @@ class Runner:
 
     # --- one call ---
     def _run(self, program: Program, span: Span) -> Any:
-        step, size = program.step, span.data.batch_size
-        if self._arrays is None:
-            self._arrays = {
-                name: array
-                for name in step.data
-                if (array := as_it_is(getattr(span.data, name))) is not None
-            }
-        whole = len(self._arrays) == len(step.data)
-        if whole:
-            data = self._arrays
-            order = span.order
-            if order is None:
-                order = np.arange(span.data.num_samples)
-            first = span.first
-        else:  # kernels can't take an array as it is: copy the samples of this call
-            batch = span.data.rows(span.samples())
-            data = {n: t._array for n, t in zip(_DATA, batch, strict=True) if t is not None}
-            order, first = np.arange(len(data["x"])), 0
+        step = program.step
         arguments = _arguments(program, span.count)
-        count = len(arguments["phases"])
-        span.count = count
+        count = span.count = len(arguments["phases"])
         sizes = span.sizes()
+        data, order, first = self._batches(program, span)
         values: dict[str, Any] = {
-            **{f"all_{name}": data[name] for name in step.data},
-            "order": order, "batch_size": size, "first": first, "last": first + count,
-            **{name: v._array for name, v in zip(step.variables, program.variables, strict=True)},
+            **{f"all_{name}": array for name, array in data.items()},
+            "order": order, "batch_size": span.data.batch_size, "first": first,
+            "last": first + count,
             **arguments,
             "losses": np.empty(count, np.float32),
             "hits": np.zeros((len(step.metrics), count), np.int64),
@@ -158,14 +158,34 @@ class Runner:
         if step.prediction:
             shape = (int(sizes.sum()), *step.shapes[step.prediction][1:])
             values["outputs"] = np.empty(shape, np.float32)
-        self._function(*[values[name] for name in parameters_of(step)])
-        if self.kind == "predict":
-            return Tensor(values["outputs"])
+        if self._workspace is not None:
+            self._workspace.run(self._function, count, values)
+        else:
+            for name, variable in zip(step.variables, program.variables, strict=True):
+                values[name] = variable._array
+            self._function(*[values[name] for name in parameters_of(step)])
+        return values["outputs"] if self.kind == "predict" else self._logs(program, values, sizes)
+
+    def _batches(self, program: Program, span: Span) -> tuple[dict[str, Array], Array, int]:
+        """Arrays, the order of their samples, and the first batch."""
+        if self._data is None:
+            self._data = {name: as_it_is(getattr(span.data, name)) for name in program.step.data}
+        data = {name: array for name, array in self._data.items() if array is not None}
+        if len(data) == len(self._data):
+            order = np.arange(span.data.num_samples) if span.order is None else span.order
+            return data, order, span.first
+        # Kernels can't take one of the arrays as it is: copy the samples of this call.
+        batch = zip(_DATA, span.batch(), strict=True)
+        data = {name: tensor._array for name, tensor in batch if tensor is not None}
+        return data, np.arange(len(data["x"])), 0
+
+    def _logs(self, program: Program, values: dict[str, Any], sizes: Array) -> Any:
+        """Take the results of some steps into variables' versions, counters and metrics."""
+        model, count = self.model, len(sizes)
         if program.optimizer is not None:
             for variable in program.variables:
                 variable.version += count
             program.optimizer._iterations.array_inplace()[...] += count
-        model = self.model
         model._loss_tracker.update_states(values["losses"], sizes)
         for metric, hits, elements in zip(
             model._metrics, values["hits"], program.elements, strict=True
@@ -238,33 +258,6 @@ def _sees_batches(hooks: CallbackList, kind: str) -> bool:
 
 def _is_pure(rate: Any) -> bool:
     return type(rate).__module__ == schedules.__name__
-
-
-def as_it_is(array: Array) -> Array | None:
-    """An array as a kernel can take it, not copied; None if it can't.
-
-    Float64 becomes float32 once for all. A read-only array is passed as a writable one, for which
-    alone kernels are compiled; they don't write to it.
-    """
-    if array.dtype == np.float64:
-        return np.ascontiguousarray(array, np.float32)
-    flags = array.flags
-    if not (flags.c_contiguous and flags.aligned and array.dtype.isnative):
-        return None
-    if array.dtype == np.float16 or array.dtype.itemsize > 8:
-        return None
-    array = array.view(np.ndarray)
-    return array if flags.writeable else np.asarray(_Writable(array))
-
-
-class _Writable:
-    """The same memory without NumPy's note that it must not be changed."""
-
-    def __init__(self, array: Array) -> None:
-        self._keep = array
-        interface = dict(array.__array_interface__)
-        interface["data"] = (interface["data"][0], False)
-        self.__array_interface__ = interface
 
 
 # --- what a recording depends on ---

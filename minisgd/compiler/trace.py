@@ -12,6 +12,8 @@ import numpy as np
 
 import minisgd_kernels
 from minisgd import activations, layers, losses, metrics, optimizers
+from minisgd.compiler.fuse import NotFusableError, fuse
+from minisgd.compiler.fused_printer import FusedPrinter
 from minisgd.compiler.printer import Printer, Step
 from minisgd.compiler.record import (
     SIZES,
@@ -59,12 +61,27 @@ class Program:
         for kernel in printer.kernels:
             if not hasattr(getattr(minisgd_kernels, kernel), "overloads"):
                 raise NotCompilableError(f"compute kernel '{kernel}' is not compiled by Numba")
+        self.fused: list[Call] = []
+        self.not_fused = ""
+        try:
+            self.fused = fuse(self.step)
+        except NotFusableError as error:
+            self.not_fused = str(error)
         # How many elements of a sample each metric counts.
         self.elements = [
             math.prod(self.step.shapes[str(call.inputs[1]).partition(".")[0]][1:])
             if call.name == "binary_hits" else 1
             for call in self.step.metrics
         ]  # fmt: skip
+
+    def fused_text(self, threads: int) -> str:
+        """The fused step for so many threads: it depends on where they have to wait."""
+        from minisgd_kernels.packing import by_units
+
+        def columns(weight: str) -> bool:
+            return bool(by_units(self.step.shapes[weight][1], max(threads, 2)))
+
+        return FusedPrinter(self.step, self.fused, columns).text()
 
     def phase(self, iterations: int) -> int:
         """Which of the optimizer's updates comes after so many."""
