@@ -28,6 +28,7 @@ from minisgd_kernels.reduce import PACKET, sum_vector
 STORE, SGD, MOMENTUM, NESTEROV = 0, 1, 2, 3  # what happens to a gradient: see `weight_step`
 
 _CHUNK = 32  # samples that pass a panel of weights while it is in the cache
+_BIASES = 128  # bias gradients that are summed side by side
 _FEW_ROWS = 16  # below it the gradient of the inputs is summed in sixteen lanes
 
 _rows_wide, _rows_wide_skipping = _tile.rows_wide, _tile.rows_wide_skipping
@@ -41,7 +42,7 @@ _columns_narrow, _columns_narrow_skipping = _tile.columns_narrow, _tile.columns_
 @helper
 def scratch_size(classes: int) -> int:
     """Length of `scratch` (float32) for a last layer of so many units."""
-    return max(2 * PACKET * WIDE, ROWS * WIDE, NARROW * (2 * classes + 4 * PACKET + 2))
+    return max(2 * PACKET * WIDE, ROWS * WIDE, 2 * NARROW * (2 * classes + 4 * PACKET + 2))
 
 
 @helper
@@ -421,20 +422,20 @@ def bias_step(
     """The gradient of a bias, `linear.sum_rows` of `g`, and what SGD does with it: own columns."""
     start, stop = share(units, thread, threads)
     half = first_rows(count, units)
-    for column in range(start, stop, NARROW):
-        sums, second = scratch[:NARROW], scratch[NARROW : 2 * NARROW]
+    for column in range(start, stop, _BIASES):
+        size = min(_BIASES, stop - column)
+        sums, second = scratch[:size], scratch[_BIASES : _BIASES + size]
+        sums[:] = 0
+        second[:] = 0
         if units == 1:
             values = g[:count, 0].copy()
             sums[0] = sum_vector(values, 0, count, np.empty((4, PACKET), g.dtype))
         else:
-            sums[:] = 0
-            second[:] = 0
             for i in range(count):
-                row, total = g[i, column : column + NARROW], sums if i < half else second
-                for j in range(NARROW):
+                row, total = g[i, column : column + size], sums if i < half else second
+                for j in range(size):
                     total[j] += row[j]
             if half < count:
-                for j in range(NARROW):
+                for j in range(size):
                     sums[j] += second[j]
-        end = column + NARROW
-        _update(sums, b[column:end], v[column:end], rule, lr, mu)
+        _update(sums, b[column : column + size], v[column : column + size], rule, lr, mu)
