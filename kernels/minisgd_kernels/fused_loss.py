@@ -124,9 +124,7 @@ def _probabilities(
 
 
 @helper
-def _split(
-    scratch: Array, classes: int, width: int
-) -> tuple[Array, Array, Array, Array, Array]:
+def _split(scratch: Array, classes: int, width: int) -> tuple[Array, Array, Array, Array, Array]:
     """Scratch as z and e (classes, width), sums (32, width) and two rows."""
     rows = scratch[: (2 * classes + 4 * PACKET + 2) * width].reshape((-1, width))
     z, e, rest = rows[:classes], rows[classes : 2 * classes], rows[2 * classes :]
