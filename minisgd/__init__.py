@@ -13,6 +13,7 @@ from typing import Any
 from minisgd import (
     activations,
     callbacks,
+    compiler,
     datasets,
     initializers,
     layers,
@@ -25,6 +26,7 @@ from minisgd import (
     saving,
     utils,
 )
+from minisgd.compiler import get_threads, set_threads
 from minisgd.gradcheck import GradCheckError, gradcheck, hvp
 from minisgd.layers import Input, Layer
 from minisgd.models import Sequential
@@ -44,7 +46,9 @@ __all__ = [
     "Variable",
     "activations",
     "callbacks",
+    "compiler",
     "datasets",
+    "get_threads",
     "gradcheck",
     "hvp",
     "initializers",
@@ -56,6 +60,7 @@ __all__ = [
     "optimizers",
     "random",
     "saving",
+    "set_threads",
     "utils",
 ]
 

@@ -1,7 +1,8 @@
 """How an operation becomes a kernel call: the one place that every operation passes through.
 
 A `Primitive` is a forward function on arrays and one VJP rule per input. `bind` runs the forward
-function and hands an `Equation` to every tape that is recording in this thread.
+function and hands an `Equation` to every tape that is recording in this thread. `call` runs a
+kernel that needs no gradient, such as an optimizer's. The compiler watches both.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+import minisgd_kernels as kernels
 from minisgd.tensor import Tensor
 
 Forward = Callable[..., Any]
@@ -64,11 +66,19 @@ class Recorder(Protocol):
         """Take note of one call."""
 
 
+class Watcher(Protocol):
+    """What `bind` and `call` need of a compiler that records a step."""
+
+    def note(self, name: str, inputs: tuple[Any, ...], params: tuple[Any, ...], out: Any) -> Any:
+        """Take note of one call of a primitive or kernel; what `call` is to return."""
+
+
 class _Recorders(threading.local):
     """The tapes that are recording, the outermost first; each thread has its own."""
 
     def __init__(self) -> None:
         self.active: list[Recorder] = []
+        self.watcher: Watcher | None = None
 
 
 recorders = _Recorders()
@@ -113,4 +123,19 @@ def bind(primitive: Primitive, *inputs: Tensor, params: tuple[Any, ...] = ()) ->
         equation = Equation(primitive, inputs, params, output)
         for recorder in active:
             recorder.record(equation)
+    if recorders.watcher is not None:
+        recorders.watcher.note(primitive.name, inputs, params, output)
     return output
+
+
+def call(kernel: str, *arguments: Any) -> Any:
+    """Call a compute kernel by name, on arrays and numbers; no tape hears of it."""
+    result = getattr(kernels, kernel)(*arguments)
+    watcher = recorders.watcher
+    return result if watcher is None else watcher.note(kernel, arguments, (), result)
+
+
+def argument(name: str, value: Any) -> Any:
+    """`value`, a float32 that may differ in every step: a compiled step takes it as an argument."""
+    watcher = recorders.watcher
+    return value if watcher is None else watcher.note("argument", (), (name,), value)

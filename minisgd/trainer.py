@@ -11,6 +11,7 @@ import numpy as np
 from minisgd import losses, metrics, ops, optimizers
 from minisgd import numerics as rounding
 from minisgd.callbacks import CallbackList, History
+from minisgd.compiler import Runner, compiled_source
 from minisgd.data import ArrayData, EpochIterator, as_data_array, split_for_validation
 from minisgd.data.arrays import Batch, positive_int, whole_number
 from minisgd.metrics.accuracy import check_identifier
@@ -34,6 +35,7 @@ class Trainer:
     stop_evaluating = False
     stop_predicting = False
     run_eagerly = False
+    jit_compile: bool | str = "auto"
     numerics: rounding.Numerics = rounding.DEFAULT
 
     # What the model itself provides.
@@ -104,6 +106,7 @@ class Trainer:
         self.optimizer = optimizers.get(optimizer)
         self.loss, self._loss = loss, found_loss
         self.run_eagerly, self.numerics = bool(run_eagerly), found_numerics
+        self.jit_compile = jit_compile
         self._metric_identifiers = list(metrics or ())
         self._metrics: list[Any] | None = None
         self._loss_tracker = _loss_tracker()
@@ -186,16 +189,24 @@ class Trainer:
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Logs:
         """Take the batch into the metrics; returns all running figures."""
+        for metric in self._resolve_metrics(y, y_pred):
+            metric.update_state(y, y_pred)
+        return self.get_metrics_result()
+
+    def _resolve_metrics(self, y: Any, y_pred: Any) -> list[Any]:
+        """The metrics; the shapes of the first batch say which "accuracy" is meant."""
         if self._metrics is None:
             found = [metrics.resolve(m, y, y_pred) for m in self._metric_identifiers]
             self._metrics = _with_unique_names(found)
-        for metric in self._metrics:
-            metric.update_state(y, y_pred)
-        return self.get_metrics_result()
+        return self._metrics
 
     def get_metrics_result(self) -> Logs:
         """The running figures by name, as Python floats."""
         return {m.name: float(m.result()) for m in self.metrics}
+
+    def compiled_source(self, kind: str = "train") -> str:
+        """The step that `fit` runs, as text; see `minisgd.compiler.compiled_source`."""
+        return compiled_source(self, kind)
 
     # --- fit ---
     def fit(
@@ -284,17 +295,14 @@ class Trainer:
             _check_frequency(validation_freq)
 
         with self._callbacks(callbacks, verbose, epochs, iterator.num_batches, True) as hooks:
+            runner = Runner(self, "train", iterator, hooks, epochs - initial_epoch)
             self.stop_training = False
             epoch_logs: Logs | None = None
             hooks.on_train_begin()
             for epoch in range(initial_epoch, epochs):
                 self.reset_metrics()
                 hooks.on_epoch_begin(epoch)
-                for step, batch in iterator.epoch(epoch):
-                    hooks.on_train_batch_begin(step)
-                    with self._numerics_scope():
-                        logs = self.train_step(batch)
-                    hooks.on_train_batch_end(step, logs)
+                for _ in self._steps(runner, hooks, epoch):
                     if self.stop_training:
                         break
                 epoch_logs = dict(sorted(self.get_metrics_result().items()))
@@ -311,6 +319,23 @@ class Trainer:
         if history is None:
             raise RuntimeError("fit lost its History: a callback list without one was passed")
         return history
+
+    def _steps(self, runner: Runner, hooks: CallbackList, epoch: int = 0) -> Iterator[Any]:
+        """Run an epoch's steps one by one, or compiled many at once; yields what comes out."""
+        kind = runner.kind
+        step_function = getattr(self, f"{kind}_step")
+        on_begin = getattr(hooks, f"on_{kind}_batch_begin")
+        on_end = getattr(hooks, f"on_{kind}_batch_end")
+        for span in runner.iterator.spans(epoch, runner.at_once):
+            on_begin(span.step)
+            result = runner.run(span)
+            if result is None:  # not compiled
+                with self._numerics_scope():
+                    result = step_function(span.batch())
+                result = result.numpy() if kind == "predict" else result
+            logs = {"outputs": result} if kind == "predict" else result
+            on_end(span.step + span.count - 1, logs)
+            yield result
 
     def _check_batch(self, data: ArrayData) -> None:
         """Let one sample through forward pass and loss, so that wrong shapes show before training.
@@ -371,11 +396,7 @@ class Trainer:
         self.reset_metrics()
         iterator.restart()
         hooks.on_test_begin()
-        for step, batch in iterator.epoch():
-            hooks.on_test_batch_begin(step)
-            with self._numerics_scope():
-                logs = self.test_step(batch)
-            hooks.on_test_batch_end(step, logs)
+        for _ in self._steps(Runner(self, "test", iterator, hooks, 1), hooks):
             if self.stop_evaluating:
                 break
         results = self.get_metrics_result()
@@ -396,11 +417,8 @@ class Trainer:
         with self._callbacks(callbacks, verbose, 1, iterator.num_batches, False) as hooks:
             self.stop_predicting = False
             hooks.on_predict_begin()
-            for step, batch in iterator.epoch():
-                hooks.on_predict_batch_begin(step)
-                with self._numerics_scope():
-                    outputs.append(self.predict_step(batch).numpy())
-                hooks.on_predict_batch_end(step, {"outputs": outputs[-1]})
+            for result in self._steps(Runner(self, "predict", iterator, hooks, 1), hooks):
+                outputs.append(result)
                 if self.stop_predicting:
                     break
             hooks.on_predict_end()

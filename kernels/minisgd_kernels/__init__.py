@@ -39,7 +39,8 @@ _MODULES = {
         "subtract",
         "where",
     ),
-    "indexing": ("scatter_add",),
+    "hits": ("binary_hits", "categorical_hits", "sparse_hits"),
+    "indexing": ("gather_rows", "scatter_add"),
     "linear": ("dense", "matmul", "matmul_nt", "matmul_tn", "sum_rows"),
     "philox": (
         "philox_uint32",
@@ -64,13 +65,15 @@ _MODULES = {
         "average_inplace",
         "clipped_by_norm",
         "clipped_by_value",
+        "copy_inplace",
         "decay_inplace",
         "global_norm_factor",
         "momentum_inplace",
         "nesterov_inplace",
+        "numbers",
         "scaled",
         "sgd_inplace",
-        "sum_of_squares",
+        "sum_of_squares_inplace",
     ),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

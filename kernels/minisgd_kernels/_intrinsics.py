@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _compiles_to(code: Callable[..., Any]) -> Callable[[F], F]:
+def compiles_to(code: Callable[..., Any]) -> Callable[[F], F]:
     """Pair a Python function with the LLVM code that stands for it in kernels."""
 
     def pair(function: F) -> F:
@@ -36,7 +36,7 @@ def _fma_code(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
     return a(a, a, a), code
 
 
-@_compiles_to(_fma_code)
+@compiles_to(_fma_code)
 def fma(a: Any, b: Any, c: Any) -> Any:
     """``a * b + c`` with a single rounding; LLVM vectorises it like any product."""
     return type(c)(np.float64(a) * np.float64(b) + np.float64(c))
@@ -52,25 +52,25 @@ def _cast(source: Any, target: Any, llvm_type: Any) -> Callable[..., Any]:
     return cast_code
 
 
-@_compiles_to(_cast(types.float32, types.int32, ir.IntType(32)))
+@compiles_to(_cast(types.float32, types.int32, ir.IntType(32)))
 def bits_of(x: Any) -> Any:
     """Bit pattern of a float32 as an int32."""
     return np.float32(x).view(np.int32)
 
 
-@_compiles_to(_cast(types.int32, types.float32, ir.FloatType()))
+@compiles_to(_cast(types.int32, types.float32, ir.FloatType()))
 def float_of(n: Any) -> Any:
     """Float32 with the bit pattern of an int32."""
     return np.int32(n).view(np.float32)
 
 
-@_compiles_to(_cast(types.float64, types.int64, ir.IntType(64)))
+@compiles_to(_cast(types.float64, types.int64, ir.IntType(64)))
 def bits_of_double(x: Any) -> Any:
     """Bit pattern of a float64 as an int64."""
     return np.float64(x).view(np.int64)
 
 
-@_compiles_to(_cast(types.int64, types.float64, ir.DoubleType()))
+@compiles_to(_cast(types.int64, types.float64, ir.DoubleType()))
 def double_of(n: Any) -> Any:
     """Float64 with the bit pattern of an int64."""
     return np.int64(n).view(np.float64)
@@ -128,7 +128,7 @@ def _restore_code(typing_context: Any, mode: Any) -> Any:
     return types.void(types.int64), code
 
 
-@_compiles_to(_flush_code)
+@compiles_to(_flush_code)
 def flush_denormals() -> int:
     """Make this thread treat denormal numbers as zero, as TensorFlow does; returns the old mode.
 
@@ -138,6 +138,6 @@ def flush_denormals() -> int:
     return 0  # Python can't reach the register
 
 
-@_compiles_to(_restore_code)
+@compiles_to(_restore_code)
 def restore_denormals(mode: int) -> None:
     """Give the thread its old floating-point mode back."""

@@ -48,6 +48,17 @@ def _cache_directory(users_choice: str) -> str:
     return str(folder)
 
 
+def cache_directory() -> str:
+    """Folder for compiled kernels, as it is now.
+
+    Raises
+    ------
+    OSError
+        If it can't be made.
+    """
+    return _cache_directory(numba_config.CACHE_DIR)
+
+
 def kernel(function: F) -> F:
     """Compile a compute kernel on its first call and keep the machine code on disk.
 
@@ -63,6 +74,15 @@ def kernel(function: F) -> F:
         return numba.njit(**_OPTIONS)(function)  # type: ignore[no-any-return]
     finally:
         numba_config.CACHE_DIR = users_choice
+
+
+def part(function: F) -> F:
+    """Compile a kernel that does one thread's part of a training step, and keep it like `kernel`.
+
+    It is called by compiled code only: by a printed step, which sets the thread's denormal mode
+    once for all of them.
+    """
+    return kernel(function)
 
 
 def helper(function: F) -> F:

@@ -1,4 +1,4 @@
-"""What undoes picking elements."""
+"""Picking rows, and what undoes picking elements."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ import numpy as np
 
 from minisgd_kernels._intrinsics import flush_denormals, restore_denormals
 from minisgd_kernels._jit import Array, kernel
+
+
+@kernel
+def gather_rows(x: Array, rows: Array) -> Array:
+    """``x[rows]``, a batch of samples; any shape and dtype, rows (n,) int64."""
+    mode = flush_denormals()
+    out = x[rows]
+    restore_denormals(mode)
+    return out
 
 
 @kernel

@@ -69,6 +69,14 @@ def average_inplace(average: Array, w: Array, momentum: Scalar) -> None:
     restore_denormals(mode)
 
 
+@kernel
+def copy_inplace(w: Array, value: Scalar) -> None:
+    """``w = value``, an array or one number for all."""
+    mode = flush_denormals()
+    w[:] = value
+    restore_denormals(mode)
+
+
 # --- gradients, before the rule sees them ---
 @kernel
 def scaled(g: Array, factor: Scalar) -> Array:
@@ -112,12 +120,20 @@ def _sum_of_squares(g: Array) -> Scalar:
 
 
 @kernel
-def sum_of_squares(g: Array) -> Scalar:
-    """``sum(g * g)``: each square rounds, and the sum is in the order of `sum_all`."""
+def numbers(n: int) -> Array:
+    """Room for `n` float32."""
     mode = flush_denormals()
-    out = _sum_of_squares(g)
+    out = np.zeros(n, np.float32)
     restore_denormals(mode)
     return out
+
+
+@kernel
+def sum_of_squares_inplace(squares: Array, i: int, g: Array) -> None:
+    """``squares[i] = sum(g * g)``: each square rounds; the order is that of `sum_all`."""
+    mode = flush_denormals()
+    squares[i] = _sum_of_squares(g)
+    restore_denormals(mode)
 
 
 @kernel

@@ -189,12 +189,12 @@ def _flatten(callbacks: Any) -> list[Callback]:
     return [cast(Callback, callbacks)]
 
 
-def _does_nothing(callback: Callback, hook: str) -> bool:
+def does_nothing(callback: Callback, hook: str) -> bool:
     """Whether `hook` of `callback` is the default, so that a loop need not call it."""
     if getattr(getattr(callback, hook), "__func__", None) is not getattr(Callback, hook):
         return False
     # The default on_train_batch_* are calls of on_batch_*.
-    return "train" not in hook or _does_nothing(callback, hook.replace("train_", ""))
+    return "train" not in hook or does_nothing(callback, hook.replace("train_", ""))
 
 
 class CallbackList(Callback):
@@ -311,7 +311,7 @@ class CallbackList(Callback):
             methods = self._batch_hooks[hook] = [
                 getattr(callback, hook)
                 for callback in self.callbacks
-                if not _does_nothing(callback, hook)
+                if not does_nothing(callback, hook)
             ]
         if methods:
             shared = _python_logs(logs) if logs else {}

@@ -204,10 +204,10 @@ class ArrayData:
         order = self.order(epoch)
         for start in range(0, self.num_samples, self.batch_size):
             stop = min(start + self.batch_size, self.num_samples)
-            rows: Any = slice(start, stop) if order is None else order[start:stop]
-            yield self._batch(rows)
+            yield self.rows(slice(start, stop) if order is None else order[start:stop])
 
-    def _batch(self, rows: Any) -> Batch:
+    def rows(self, rows: Any) -> Batch:
+        """Some samples, by a slice or their numbers, as tensors."""
         return (
             _take(self.x, rows),
             None if self.y is None else _take(self.y, rows),
@@ -216,7 +216,7 @@ class ArrayData:
 
     def first_sample(self) -> Batch:
         """The first sample as a batch of one."""
-        return self._batch(slice(0, 1))
+        return self.rows(slice(0, 1))
 
 
 def _take(array: Array, rows: Any) -> Tensor:

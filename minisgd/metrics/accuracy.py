@@ -21,8 +21,12 @@ class _Share(Metric):
     def update_state(self, y_true: Any, y_pred: Any) -> None:
         """Take in one batch of labels and predictions."""
         hits = self.hits(np.asarray(y_true), np.asarray(y_pred))
-        self._right += int(np.count_nonzero(hits))
-        self._seen += hits.size
+        self.add(int(np.count_nonzero(hits)), hits.size)
+
+    def add(self, right: int, seen: int) -> None:
+        """Take in batches whose hits have been counted."""
+        self._right += right
+        self._seen += seen
 
     def result(self) -> Tensor:
         """The share so far, a float32; 0 before the first sample."""

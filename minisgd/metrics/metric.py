@@ -74,6 +74,13 @@ class Mean(Metric):
             self._count += float(weights.sum(dtype=np.float64))
         self._total = self._total + (array[()] if array.ndim == 0 else _total(array))
 
+    def update_states(self, values: Array, weights: Array) -> None:
+        """Take in one batch after the other: each has a float32 value and a whole weight."""
+        products = values * weights.astype(np.float32)
+        # `accumulate` adds from left to right, and rounds each time, as single updates do.
+        self._total = np.add.accumulate(np.append(self._total, products), dtype=np.float32)[-1]
+        self._count += float(weights.sum())
+
     def result(self) -> Tensor:
         """The mean; 0 before the first value."""
         if not self._count:

@@ -9,12 +9,12 @@ import numpy as np
 import minisgd_kernels as kernels
 from minisgd import numerics
 from minisgd.ops.choice import clip, greater_equal, where
-from minisgd.ops.convert import as_float, convert_to_tensor
+from minisgd.ops.convert import as_float, cast, convert_to_tensor
 from minisgd.ops.elementwise import add, divide, exp, log, log1p, multiply, negative, subtract
 from minisgd.ops.reduce import sum
 from minisgd.ops.shape import axes_of, expand_dims, reshape, transpose
 from minisgd.primitive import Primitive, bind, defop
-from minisgd.tensor import Array, Tensor, as_kernel_array
+from minisgd.tensor import Array, Tensor
 
 
 def _softmax_vjp(g: Tensor, p: Tensor) -> Tensor:
@@ -184,9 +184,9 @@ def sparse_categorical_crossentropy(
     Keras, ``keras.ops.sparse_categorical_crossentropy`` (backend/tensorflow/nn.py).
     """
     output = _with_classes_last(output, axis)
-    labels = convert_to_tensor(target)._array
+    labels = convert_to_tensor(target)
     if labels.ndim == output.ndim and labels.shape[-1] == 1:
-        labels = labels.reshape(labels.shape[:-1])
+        labels = reshape(labels, labels.shape[:-1])
     if output.ndim != 2 or labels.ndim != 1:
         msg = (
             "Argument `output` must have rank (ndim) `target.ndim - 1`: expected labels (N,) or "
@@ -200,8 +200,8 @@ def sparse_categorical_crossentropy(
             f"dimension: target.shape={labels.shape}, output.shape={output.shape}."
         )
         raise ValueError(msg)
-    check_labels(labels, output.shape[1])
-    numbers = Tensor(as_kernel_array(labels, np.int64))
+    check_labels(labels._array, output.shape[1])
+    numbers = cast(labels, np.int64)
     if output.logits is not None or from_logits:
         logits = output if output.logits is None else output.logits
     else:  # Keras takes the logarithm and lets the softmax normalise

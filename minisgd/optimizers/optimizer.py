@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-import minisgd_kernels as kernels
 from minisgd.optimizers.schedules import LearningRateSchedule
 from minisgd.optimizers.state import OptimizerState
+from minisgd.primitive import argument, call
 from minisgd.tensor import Array, Tensor, Variable, as_kernel_array
 
 # One gradient, flat, with its variable and the variable's index in `build`'s list.
@@ -113,12 +113,13 @@ class Optimizer(OptimizerState):
         factor = _reciprocal(self.loss_scale_factor)  # what the gradients are still to be times
         every = self.gradient_accumulation_steps
         if every is None or (self._iterations._array[()] + 1) % every == 0:
-            rate = self._current_rate()  # raises, if it has to, before anything has changed
+            # Raises, if it has to, before anything has changed.
+            rate = argument("learning_rate", self._current_rate())
             if every is not None:
                 updates, factor = self._accumulated(updates, factor), _reciprocal(every)
             self._update(updates, factor, rate)
             for accumulator in self._accumulators:
-                accumulator.array_inplace()[...] = 0
+                call("copy_inplace", accumulator.array_inplace().reshape(-1), np.float32(0))
         else:
             self._accumulated(updates, factor)
         if self.use_ema:
@@ -177,7 +178,7 @@ class Optimizer(OptimizerState):
         sums = []
         for g, variable, index in _scaled(updates, factor):
             total = self._accumulators[index].array_inplace().reshape(-1)
-            kernels.accumulate_inplace(total, g)
+            call("accumulate_inplace", total, g)
             sums.append((total, variable, index))
         return sums
 
@@ -189,19 +190,18 @@ class Optimizer(OptimizerState):
         """
         lr = rate
         if self.clipnorm:
-            updates = _each(kernels.clipped_by_norm, _scaled(updates, factor), self.clipnorm)
+            updates = _each("clipped_by_norm", _scaled(updates, factor), self.clipnorm)
         elif self.global_clipnorm:
             updates = _scaled(updates, factor)
             lr = _global_factor(updates, self.global_clipnorm) * rate
         elif self.clipvalue:
-            updates = _each(kernels.clipped_by_value, _scaled(updates, factor), self.clipvalue)
+            updates = _each("clipped_by_value", _scaled(updates, factor), self.clipvalue)
         elif factor is not None:
             lr = factor * rate
         if self.weight_decay is not None:
             self._decay(updates, rate)
         for g, variable, index in updates:
-            # Scalars of the weights' dtype: a float64 learning rate would change the rounding.
-            self.update_step(g, variable, variable.dtype.type(lr), index)
+            self.update_step(g, variable, _of_dtype(lr, variable.dtype), index)
 
     def update_step(self, gradient: Array, variable: Variable, lr: Any, index: int) -> None:
         """Change one variable in place: the rule.
@@ -235,15 +235,18 @@ class Optimizer(OptimizerState):
 
     def _decay(self, updates: list[Update], rate: Any) -> None:
         """``w -= w * (weight_decay * learning_rate)``."""
-        if isinstance(self._learning_rate, LearningRateSchedule):
-            step = Tensor(self._iterations._array.copy())
-            factor = np.float32(self._learning_rate.times(self.weight_decay, step))
-        else:
-            factor = np.float32(self.weight_decay) * rate
+        factor = argument("decay", self._decay_factor(rate))
         for _, variable, _ in updates:
             if self._decays(variable):
                 w = variable.array_inplace().reshape(-1)
-                kernels.decay_inplace(w, variable.dtype.type(factor))
+                call("decay_inplace", w, _of_dtype(factor, variable.dtype))
+
+    def _decay_factor(self, rate: Any) -> Any:
+        """What share of themselves the variables lose in this update, a float32."""
+        if not isinstance(self._learning_rate, LearningRateSchedule):
+            return np.float32(self.weight_decay) * rate
+        step = Tensor(self._iterations._array.copy())
+        return np.float32(self._learning_rate.times(self.weight_decay, step))
 
     def _decays(self, variable: Variable) -> bool:
         if any(variable is excluded for excluded in self._not_decayed):
@@ -252,14 +255,17 @@ class Optimizer(OptimizerState):
 
     def _move_averages(self) -> None:
         """Take the weights into their averages, and put these in their place if it is time."""
-        updates = self._updates()
-        # Before the first update the average is the weights themselves.
-        momentum = self.ema_momentum if updates else 0.0
+        momentum = argument("ema_momentum", self._average_momentum())
         for variable, average in zip(self._trained, self._averages, strict=True):
             w, a = variable._array.reshape(-1), average.array_inplace().reshape(-1)
-            kernels.average_inplace(a, w, variable.dtype.type(momentum))
-        if self.ema_overwrite_frequency and (updates + 1) % self.ema_overwrite_frequency == 0:
+            call("average_inplace", a, w, _of_dtype(momentum, variable.dtype))
+        every = self.ema_overwrite_frequency
+        if every and (self._updates() + 1) % every == 0:
             self._overwrite_by_averages(self._trained)
+
+    def _average_momentum(self) -> Any:
+        """Before the first update the average is the weights themselves."""
+        return np.float64(self.ema_momentum if self._updates() else 0.0)
 
     def finalize_variable_values(self, var_list: Sequence[Variable]) -> None:
         """With `use_ema`, replace the weights (in place) by their averages; `fit` ends with this.
@@ -285,7 +291,7 @@ class Optimizer(OptimizerState):
 
     def _overwrite_by_averages(self, variables: Sequence[Variable]) -> None:
         for variable, average in zip(variables, self._averages, strict=True):
-            variable.assign(average._array)
+            call("copy_inplace", variable.array_inplace().reshape(-1), average._array.reshape(-1))
 
 
 # --- gradients: each function returns new ones and leaves the caller's alone ---
@@ -294,16 +300,23 @@ def _reciprocal(number: float | None) -> Any:
     return None if number is None else np.float32(1) / np.float32(number)
 
 
-def _each(change: Callable[[Array, Any], Array], updates: list[Update], limit: Any) -> list[Update]:
-    return [(change(g, v.dtype.type(limit)), v, i) for g, v, i in updates]
+def _of_dtype(number: Any, dtype: Any) -> Any:
+    """A number in the weights' dtype: a float64 learning rate would change the rounding."""
+    return number if number.dtype == dtype else dtype.type(number)
+
+
+def _each(kernel: str, updates: list[Update], limit: Any) -> list[Update]:
+    return [(call(kernel, g, v.dtype.type(limit)), v, i) for g, v, i in updates]
 
 
 def _scaled(updates: list[Update], factor: Any) -> list[Update]:
-    return updates if factor is None else _each(kernels.scaled, updates, factor)
+    return updates if factor is None else _each("scaled", updates, factor)
 
 
 def _global_factor(updates: list[Update], limit: float) -> Any:
     """What brings the norm of all gradients together down to the limit; NaN if it is infinite."""
-    squares = np.array([kernels.sum_of_squares(g) for g, _, _ in updates], np.float32)
-    factor = kernels.global_norm_factor(squares, np.float32(limit), np.float32(1 / limit))
-    return np.float32(factor)
+    squares = call("numbers", len(updates))
+    for place, (g, _, _) in enumerate(updates):
+        call("sum_of_squares_inplace", squares, place, g)
+    factor = call("global_norm_factor", squares, np.float32(limit), np.float32(1 / limit))
+    return np.float32(factor) if type(factor) is float else factor

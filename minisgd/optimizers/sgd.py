@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import minisgd_kernels as kernels
 from minisgd.optimizers import _arguments as arguments
 from minisgd.optimizers.optimizer import Optimizer
 from minisgd.optimizers.schedules import LearningRateSchedule
+from minisgd.primitive import call
 from minisgd.tensor import Array, Variable
 
 
@@ -100,11 +100,11 @@ class SGD(Optimizer):
         """The rule of the class docstring, in place."""
         w = variable.array_inplace().reshape(-1)
         if not self.momentum:
-            kernels.sgd_inplace(w, gradient, lr)
+            call("sgd_inplace", w, gradient, lr)
             return
         v = self.momentums[index].array_inplace().reshape(-1)
-        update = kernels.nesterov_inplace if self.nesterov else kernels.momentum_inplace
-        update(w, v, gradient, lr, variable.dtype.type(self.momentum))
+        rule = "nesterov_inplace" if self.nesterov else "momentum_inplace"
+        call(rule, w, v, gradient, lr, variable.dtype.type(self.momentum))
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal optimizer (without its state), in Keras's form."""

@@ -1,0 +1,272 @@
+"""The micro-kernel of every fused product: a small tile of results, kept in vector registers.
+
+A tile is ``c = a @ w`` for a few rows (1 or 4) and 16 or 64 columns. For each k, a few registers of
+``w[k]`` and one number of each row of `a` are loaded, and every pair of them makes a fused
+multiply-add. The sums don't leave the registers until the last k: that is what makes a product
+fast. Each result is still one chain of FMAs over k ascending, so no bit depends on the tile.
+
+Compilers don't find this arrangement by themselves, so the loop is written out in LLVM's language,
+once. The kinds of tile differ in two places:
+
+* where `a` is read: along its rows, or down its columns, which is ``a.T @ w``;
+* which k there are: a range, or the places of the ones in a bit map, which skips zeros.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import llvmlite.binding
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core import config as numba_config
+from numba.extending import intrinsic
+
+from minisgd_kernels._intrinsics import fma
+from minisgd_kernels._jit import Array
+
+WORD = 64  # bits in a word of a bit map
+ROWS = 4  # of a tile
+NARROW = 16  # columns of the narrow tile: every width is padded to a multiple of it
+
+
+def _has_avx512() -> bool:
+    """Whether Numba compiles for registers of sixteen floats."""
+    users_choice = numba_config.CPU_FEATURES
+    if users_choice is not None:
+        return "+avx512f" in users_choice
+    return bool(llvmlite.binding.get_host_cpu_features().get("avx512f"))
+
+
+# Sixteen sums of sixteen floats fill half of AVX-512's registers. AVX2 has room for eight of eight;
+# LLVM splits vectors that a processor does not have, so those serve all others, too.
+_LANES, WIDE = (16, 64) if _has_avx512() else (8, NARROW)
+
+_F32, _I1, _I32, _I64 = ir.FloatType(), ir.IntType(1), ir.IntType(32), ir.IntType(64)
+_VECTOR = ir.VectorType(_F32, _LANES)
+_ZEROS = ir.Constant(_VECTOR, [0.0] * _LANES)
+_FIRST_LANE = ir.Constant(ir.VectorType(_I32, _LANES), [0] * _LANES)
+
+
+def _int(n: int) -> Any:
+    return ir.Constant(_I64, n)
+
+
+def _vector_at(builder: Any, pointer: Any, index: Any) -> Any:
+    return builder.bitcast(builder.gep(pointer, [index]), _VECTOR.as_pointer())
+
+
+def _load(builder: Any, pointer: Any, index: Any) -> Any:
+    return builder.load(builder.gep(pointer, [index]))
+
+
+def _load_vector(builder: Any, pointer: Any, index: Any) -> Any:
+    vector = builder.load(_vector_at(builder, pointer, index))
+    vector.align = 4  # NumPy promises no more
+    return vector
+
+
+def _splat(builder: Any, number: Any) -> Any:
+    """A vector of copies of a number."""
+    undefined = ir.Constant(_VECTOR, ir.Undefined)
+    one = builder.insert_element(undefined, number, ir.Constant(_I32, 0))
+    return builder.shuffle_vector(one, undefined, _FIRST_LANE)
+
+
+def _fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{_LANES}f32")
+    return builder.call(function, [a, b, c])
+
+
+def _sums(builder: Any, block: Any, values: list[Any]) -> list[Any]:
+    """One phi node for each sum, which enters with these values from a block."""
+    nodes = [builder.phi(_VECTOR) for _ in values]
+    _continue_sums(nodes, values, block)
+    return nodes
+
+
+def _continue_sums(nodes: list[Any], values: list[Any], block: Any) -> None:
+    for node, value in zip(nodes, values, strict=True):
+        node.add_incoming(value, block)
+
+
+def _over_range(builder: Any, step: Any, sums: list[Any], start: Any, stop: Any) -> list[Any]:
+    """Sums after ``step(sums, k)`` for k in ``range(start, stop)``."""
+    before = builder.block
+    loop, after = builder.append_basic_block("k"), builder.append_basic_block("k_end")
+    builder.cbranch(builder.icmp_signed("<", start, stop), loop, after)
+    builder.position_at_end(loop)
+    k = builder.phi(_I64)
+    inside = _sums(builder, before, sums)
+    added = step(inside, k)
+    following = builder.add(k, _int(1))
+    k.add_incoming(start, before)
+    k.add_incoming(following, loop)
+    _continue_sums(inside, added, loop)
+    builder.cbranch(builder.icmp_signed("<", following, stop), loop, after)
+    builder.position_at_end(after)
+    done = _sums(builder, before, sums)
+    _continue_sums(done, added, loop)
+    return done
+
+
+def _over_bits(
+    builder: Any, step: Any, sums: list[Any], words: Any, word: Any, far: Any, start: Any, stop: Any
+) -> list[Any]:
+    """Sums after ``step(sums, k)`` for the ones of a bit map, in every word at distance `far`.
+
+    Bit 0 of ``words[word]`` stands for `start`.
+    """
+    before = builder.block
+    names = "next_word in_word next_bit k_end"
+    outer, look, inner, after = [builder.append_basic_block(name) for name in names.split()]
+    builder.branch(outer)
+
+    builder.position_at_end(outer)
+    base, place = builder.phi(_I64), builder.phi(_I64)
+    outside = _sums(builder, before, sums)
+    builder.cbranch(builder.icmp_signed("<", base, stop), look, after)
+
+    builder.position_at_end(look)
+    bits = _load(builder, words, place)
+    next_base, next_place = builder.add(base, _int(WORD)), builder.add(place, far)
+    builder.cbranch(builder.icmp_signed("!=", bits, _int(0)), inner, outer)
+
+    builder.position_at_end(inner)
+    left = builder.phi(_I64)
+    inside = _sums(builder, look, outside)
+    k = builder.add(base, builder.cttz(left, ir.Constant(_I1, 1)))
+    added = step(inside, k)
+    rest = builder.and_(left, builder.sub(left, _int(1)))  # without the lowest one
+    left.add_incoming(bits, look)
+    left.add_incoming(rest, inner)
+    _continue_sums(inside, added, inner)
+    builder.cbranch(builder.icmp_signed("!=", rest, _int(0)), inner, outer)
+
+    for node, first, following in ((base, start, next_base), (place, word, next_place)):
+        node.add_incoming(first, before)
+        node.add_incoming(following, look)
+        node.add_incoming(following, inner)
+    _continue_sums(outside, outside, look)
+    _continue_sums(outside, added, inner)
+    builder.position_at_end(after)
+    return outside
+
+
+_ARGUMENTS = (
+    "c c_at c_stride add a rows first column last words word far start stop w w_at w_stride"
+)
+
+
+def _compiled(height: int, width: int, by_rows: bool, bits: bool) -> Any:
+    """The tile as an intrinsic: Numba calls `code` to have it put into a kernel."""
+    vectors = range(width // _LANES)
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        p = dict(zip(_ARGUMENTS.split(), arguments, strict=True))
+        for name, kind in zip(_ARGUMENTS.split(), signature.args, strict=True):
+            if isinstance(kind, types.Array):
+                array = context.make_array(kind)(context, builder, p[name])
+                p[name] = array.data
+                if name == "a":
+                    a_stride = cgutils.unpack_tuple(builder, array.shape, 2)[1]
+
+        def row_of_a(position: Any) -> Any:
+            return builder.mul(_load(builder, p["rows"], position), a_stride)
+
+        # The part of an element's place in `a` that the row of the tile decides. Beyond the edge
+        # the last row or column is computed again; nobody reads the result.
+        places = []
+        for r in range(height):
+            place = builder.add(p["first"] if by_rows else p["column"], _int(r))
+            inside = builder.icmp_signed("<", place, p["last"])
+            place = builder.select(inside, place, p["last"])
+            places.append(row_of_a(place) if by_rows else place)
+
+        def step(sums: list[Any], k: Any) -> list[Any]:
+            along = k if by_rows else row_of_a(builder.add(p["first"], k))
+            row = builder.add(p["w_at"], builder.mul(k, p["w_stride"]))
+            w = [_load_vector(builder, p["w"], builder.add(row, _int(v * _LANES))) for v in vectors]
+            out = []
+            for r, place in enumerate(places):
+                a = _splat(builder, _load(builder, p["a"], builder.add(place, along)))
+                out += [_fma(builder, a, w[v], sums[r * len(w) + v]) for v in vectors]
+            return out
+
+        sums = [_ZEROS] * (height * len(vectors))
+        if bits:
+            ones = p["words"], p["word"], p["far"], p["start"], p["stop"]
+            sums = _over_bits(builder, step, sums, *ones)
+        else:
+            sums = _over_range(builder, step, sums, p["start"], p["stop"])
+        add = builder.icmp_signed("!=", p["add"], _int(0))
+        for r in range(height):
+            row = builder.add(p["c_at"], builder.mul(p["c_stride"], _int(r)))
+            for v in vectors:
+                at = builder.add(row, _int(v * _LANES))
+                before = builder.select(add, _load_vector(builder, p["c"], at), _ZEROS)
+                sum_ = builder.fadd(before, sums[r * len(vectors) + v])
+                builder.store(sum_, _vector_at(builder, p["c"], at)).align = 4
+        return context.get_dummy_value()
+
+    index, array = types.intp, "c a rows words w".split()
+
+    # Numba reads the parameters' names off the function.
+    def tile(
+        context, c, c_at, c_stride, add, a, rows, first, column, last, words, word, far, start,
+        stop, w, w_at, w_stride,
+    ):  # type: ignore[no-untyped-def]  # fmt: skip
+        given = dict(c=c, a=a, rows=rows, words=words, w=w)
+        kinds = [given[name] if name in array else index for name in _ARGUMENTS.split()]
+        return types.void(*kinds), code
+
+    return intrinsic(tile)
+
+
+def _interpreted(height: int, width: int, by_rows: bool, bits: bool) -> Any:
+    """The same in plain Python, for ``NUMBA_DISABLE_JIT=1``."""
+
+    def tile(
+        c: Array, c_at: int, c_stride: int, add: int, a: Array, rows: Array, first: int,
+        column: int, last: int, words: Array, word: int, far: int, start: int, stop: int,
+        w: Array, w_at: int, w_stride: int,
+    ) -> None:  # fmt: skip
+        for r in range(height):
+            sums = np.zeros(width, w.dtype)
+            for k in range(start, stop):
+                n = k - start
+                if bits and not int(words[word + n // WORD * far]) >> (n % WORD) & 1:
+                    continue
+                if by_rows:
+                    number = a[rows[min(first + r, last)], k]
+                else:
+                    number = a[rows[first + k], min(column + r, last)]
+                for j in range(width):
+                    sums[j] = fma(number, w[w_at + k * w_stride + j], sums[j])
+            out = c[c_at + r * c_stride :][:width]
+            out[:] = (out if add else 0) + sums
+
+    return tile
+
+
+def _tile(height: int, width: int, by_rows: bool, bits: bool) -> Any:
+    make = _interpreted if numba_config.DISABLE_JIT else _compiled
+    return make(height, width, by_rows, bits)
+
+
+# c[c_at + r * c_stride + j] = sum over k of a[...] * w[w_at + k * w_stride + j], added to what there
+# is if `add` is 1. `c` and `w` are flat, `a` is a matrix, read at [rows[first + r], k]
+# (`by_rows`; no row beyond rows[last]) or at [rows[first + k], column + r] (no column beyond last).
+rows_wide = _tile(ROWS, WIDE, True, False)
+rows_wide_skipping = _tile(ROWS, WIDE, True, True)
+rows_narrow = _tile(ROWS, NARROW, True, False)
+rows_narrow_skipping = _tile(ROWS, NARROW, True, True)
+row_wide = _tile(1, WIDE, True, False)
+row_wide_skipping = _tile(1, WIDE, True, True)
+columns_wide = _tile(ROWS, WIDE, False, False)
+columns_wide_skipping = _tile(ROWS, WIDE, False, True)
+columns_narrow = _tile(ROWS, NARROW, False, False)
+columns_narrow_skipping = _tile(ROWS, NARROW, False, True)

@@ -1,0 +1,221 @@
+"""Softmax cross-entropy of a training step: loss, gradient and number of hits in one pass.
+
+The rounding is that of `classification`. There a row is summed with its classes side by side; here
+up to 32 samples lie side by side, and each step of that sum is done for all of them at once. (How
+many is not a constant: LLVM unrolls short loops of known length, and then does not vectorise them.)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minisgd_kernels._intrinsics import flush_denormals, restore_denormals
+from minisgd_kernels._jit import Array, Scalar, helper, kernel, part
+from minisgd_kernels._math import exp, exp_tail, log, log_tail
+from minisgd_kernels._onednn import exp as exp_softmax
+from minisgd_kernels._tile import NARROW
+from minisgd_kernels.classification import _TILE, _in_packet
+from minisgd_kernels.packing import padded, sample_share
+from minisgd_kernels.reduce import PACKET, sum_vector
+
+MOST_CLASSES = _TILE  # with more, a row of the gradient has several tiles
+
+SIDE_BY_SIDE = 32  # samples
+_NEAR = np.float32(-1e-6)  # logits nearer than that to the largest may round to its probability
+
+
+@helper
+def _add_row(total: Array, x: Array) -> None:
+    for i in range(x.size):
+        total[i] += x[i]
+
+
+@helper
+def _sum_classes(e: Array, sums: Array, total: Array) -> None:
+    """``total = sum(e)`` over the first axis in Eigen's order (`reduce`), a column a sample."""
+    classes = e.shape[0]
+    quads, whole = classes // (4 * PACKET) * 4 * PACKET, classes // PACKET * PACKET
+    for lane in range(PACKET):
+        sums[lane] = 0
+    if quads:
+        sums[PACKET:] = 0
+        for c in range(quads):
+            _add_row(sums[c % (4 * PACKET)], e[c])
+        for packet in range(1, 4):
+            for lane in range(PACKET):
+                _add_row(sums[lane], sums[packet * PACKET + lane])
+    for c in range(quads, whole):
+        _add_row(sums[c % PACKET], e[c])
+    total[:] = 0
+    for c in range(whole, classes):
+        _add_row(total, e[c])
+    for i in range(total.size):
+        even = (sums[0, i] + sums[4, i]) + (sums[2, i] + sums[6, i])
+        odd = (sums[1, i] + sums[5, i]) + (sums[3, i] + sums[7, i])
+        total[i] += even + odd
+
+
+@helper
+def _shift_and_exponentiate(
+    logits: Array, start: int, last: int, z: Array, e: Array, largest: Array
+) -> None:
+    """``z = logits - max`` and ``e = exp(z)``, classes first; beyond sample `last`, it again."""
+    classes, width = z.shape
+    for i in range(width):
+        row = logits[min(start + i, last)]
+        for c in range(classes):
+            z[c, i] = row[c]
+    largest[:] = z[0]
+    for c in range(1, classes):
+        row = z[c]
+        for i in range(width):
+            x = row[i]
+            largest[i] = x if x > largest[i] or x != x else largest[i]
+    for c in range(classes):
+        row = z[c]
+        for i in range(width):
+            row[i] -= largest[i]
+    in_packets = classes // PACKET * PACKET * width
+    flat_z, flat_e = z.reshape(-1), e.reshape(-1)
+    for i in range(in_packets):
+        flat_e[i] = exp(flat_z[i])
+    flat_z, flat_e = flat_z[in_packets:], flat_e[in_packets:]
+    for i in range(flat_z.size):
+        flat_e[i] = exp_tail(flat_z[i])
+
+
+@helper
+def _predicted(z: Array, i: int, total: Scalar, of_logits: int) -> int:
+    """First class of the largest probability (or logit), -1 beside a NaN.
+
+    Probabilities are `classification.softmax`'s: logits so near to the largest that their
+    exponential rounds to 1 share its probability, and then the first of them counts.
+    """
+    if of_logits:
+        for c in range(z.shape[0]):
+            if z[c, i] == 0:
+                return c
+    elif total == total:
+        for c in range(z.shape[0]):
+            if z[c, i] == 0 or (z[c, i] > _NEAR and exp_softmax(z[c, i]) == 1):
+                return c
+    return -1
+
+
+@helper
+def _probabilities(
+    z: Array, e: Array, total: Array, start: int, stop: int, count: int, tile: int
+) -> None:
+    """``e / total``; where `e` is of another source than the gradient's, it is replaced first."""
+    classes, width = z.shape
+    in_packets = classes // PACKET * PACKET * width
+    rest_z, rest_e = z.reshape(-1)[in_packets:], e.reshape(-1)[in_packets:]
+    for i in range(rest_z.size):  # the sum wanted the C library's
+        rest_e[i] = exp(rest_z[i])
+    for n in range(start, stop):
+        i, c = n - start, classes - 1
+        while c >= 0 and not _in_packet(n, c, count, classes, tile):
+            e[c, i] = exp_tail(z[c, i])
+            c -= 1
+    for c in range(classes):
+        row = e[c]
+        for i in range(width):
+            row[i] /= total[i]
+
+
+@helper
+def _split(scratch: Array, classes: int, width: int) -> tuple[Array, Array, Array, Array, Array]:
+    """Scratch as z and e (classes, width), sums (32, width) and two rows."""
+    rows = scratch[: (2 * classes + 4 * PACKET + 2) * width].reshape((-1, width))
+    z, e, rest = rows[:classes], rows[classes : 2 * classes], rows[2 * classes :]
+    return z, e, rest[: 4 * PACKET], rest[4 * PACKET], rest[4 * PACKET + 1]
+
+
+@helper
+def _most_probable(labels: Array, classes: int) -> int:
+    """First place of the largest element; a NaN is larger than any."""
+    best = 0
+    for c in range(1, classes):
+        if not labels[c] <= labels[best] and labels[best] == labels[best]:
+            best = c
+    return best
+
+
+@part
+def softmax_cross_entropy_step(
+    thread: int, threads: int, logits: Array, y: Array, rows: Array, first: int, count: int,
+    classes: int, factor: Scalar, of_logits: int, g: Array, losses: Array, hits: Array,
+    scratch: Array,
+) -> None:  # fmt: skip
+    """Losses and ``(p - y) * factor`` for own samples; distributions `y` (samples, C).
+
+    ``hits[16 * thread]`` is the number of own samples whose class of the largest probability (of
+    the largest logit, if `of_logits` is 1) is that of `y`. No gradient if `g` has no rows.
+    """
+    begin, end = sample_share(count, thread, threads)
+    width = min(SIDE_BY_SIDE, padded(end - begin))
+    z, e, sums, total, largest = _split(scratch, classes, width)
+    log_sums, in_packets = largest, count // PACKET * PACKET  # the maxima are done with by then
+    right = 0
+    for start in range(begin, end, SIDE_BY_SIDE):
+        stop = min(start + SIDE_BY_SIDE, end)
+        _shift_and_exponentiate(logits, start, stop - 1, z, e, largest)
+        _sum_classes(e, sums, total)
+        for n in range(start, stop):
+            i, labels = n - start, y[rows[first + n]]
+            predicted = _predicted(z, i, total[i], of_logits)
+            right += predicted == _most_probable(labels, classes)
+        if g.shape[0]:
+            _probabilities(z, e, total, start, stop, count, _TILE)
+            for n in range(start, stop):
+                labels, row = y[rows[first + n]], g[n]
+                for c in range(classes):
+                    row[c] = (e[c, n - start] - labels[c]) * factor
+        for i in range(width):
+            log_sums[i] = log(total[i]) if start + i < in_packets else log_tail(total[i])
+        for n in range(start, stop):
+            i, labels = n - start, y[rows[first + n]]
+            for c in range(classes):
+                e[c, i] = labels[c] * (log_sums[i] - z[c, i])
+        _sum_classes(e, sums, total)
+        for n in range(start, stop):
+            losses[n] = total[n - start]
+    hits[NARROW * thread] = right
+
+
+@part
+def sparse_softmax_cross_entropy_step(
+    thread: int, threads: int, logits: Array, y: Array, rows: Array, first: int, count: int,
+    classes: int, factor: Scalar, of_logits: int, g: Array, losses: Array, hits: Array,
+    scratch: Array,
+) -> None:  # fmt: skip
+    """The same for class numbers `y` (samples,) int64."""
+    begin, end = sample_share(count, thread, threads)
+    width = min(SIDE_BY_SIDE, padded(end - begin))
+    z, e, sums, total, largest = _split(scratch, classes, width)
+    right = 0
+    for start in range(begin, end, SIDE_BY_SIDE):
+        stop = min(start + SIDE_BY_SIDE, end)
+        _shift_and_exponentiate(logits, start, stop - 1, z, e, largest)
+        _sum_classes(e, sums, total)
+        for n in range(start, stop):
+            i, label = n - start, y[rows[first + n]]
+            losses[n] = log_tail(total[i]) - z[label, i]
+            right += _predicted(z, i, total[i], of_logits) == label
+        if g.shape[0]:
+            _probabilities(z, e, total, start, stop, count, count * classes)
+            for n in range(start, stop):
+                row = g[n]
+                e[y[rows[first + n]], n - start] -= 1
+                for c in range(classes):
+                    row[c] = e[c, n - start] * factor
+    hits[NARROW * thread] = right
+
+
+@kernel
+def batch_loss(losses: Array, count: int, lanes: Array) -> Scalar:
+    """``sum(losses[:count]) / count``; `lanes` is scratch, shape (4, 8)."""
+    mode = flush_denormals()
+    out = sum_vector(losses, 0, count, lanes) / losses.dtype.type(count)
+    restore_denormals(mode)
+    return out

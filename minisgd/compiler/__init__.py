@@ -1,0 +1,20 @@
+"""The compiler: one whole eager step, recorded, printed as Numba source, and run many times.
+
+Read `record` (how a step becomes a flat list of calls), `printer` (how the list becomes a file),
+`runner` (how `fit` uses it); `trace` says what can be compiled, `files` keeps the files.
+"""
+
+from typing import Any
+
+from minisgd.compiler import trace
+from minisgd.compiler.runner import Runner
+from minisgd.compiler.text import compiled_source
+from minisgd.compiler.threads import get_threads, set_threads
+
+__all__ = ["Runner", "compiled_source", "get_threads", "set_threads"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "traces":  # how many steps were recorded in this process
+        return trace.traces
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'", name=name)

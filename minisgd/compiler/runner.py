@@ -1,0 +1,311 @@
+"""Run printed steps in `fit`, `evaluate` and `predict`: many batches a call, nothing stale.
+
+Before every call the model is compared with what was recorded. Whatever a callback has changed in
+the meantime, layers, trainable weights, optimizer options, loss or metrics, makes a new recording;
+values of weights, learning rate and data are arguments.
+"""
+
+from __future__ import annotations
+
+import weakref
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from minisgd.callbacks import ProgbarLogger
+from minisgd.callbacks.callback import CallbackList, does_nothing
+from minisgd.compiler import files
+from minisgd.compiler.printer import parameters_of
+from minisgd.compiler.record import NotCompilableError
+from minisgd.compiler.sources import as_it_is, fused_data
+from minisgd.compiler.threads import get_threads
+from minisgd.compiler.trace import Program
+from minisgd.compiler.workspace import Workspace
+from minisgd.data import EpochIterator, Span
+from minisgd.optimizers import schedules
+from minisgd.tensor import Array, Variable
+from minisgd.utils.progbar import write_line
+
+_SECONDS = 0.03  # between two looks at the progress bar, Ctrl-C and `stop_training`
+_WORTH_STEPS = 500  # a fit with fewer steps is over before Numba has compiled anything
+
+# What each model ran last, by kind of step.
+_programs: weakref.WeakKeyDictionary[Any, dict[str, tuple[Any, Program]]]
+_programs = weakref.WeakKeyDictionary()
+_reasons: weakref.WeakKeyDictionary[Any, dict[str, str]] = weakref.WeakKeyDictionary()
+
+
+class Runner:
+    """What runs one kind of step in one call of `fit`, `evaluate` or `predict`.
+
+    Parameters
+    ----------
+    model : Trainer
+    kind : str
+        "train", "test" or "predict".
+    iterator : EpochIterator
+    hooks : CallbackList
+    epochs : int
+    """
+
+    def __init__(
+        self, model: Any, kind: str, iterator: EpochIterator, hooks: CallbackList, epochs: int
+    ) -> None:
+        self.model, self.kind, self.iterator = model, kind, iterator
+        self.program: Program | None = None
+        self.steps = iterator.steps_per_epoch or iterator.num_batches
+        self.planned = epochs * self.steps
+        self._one_by_one = _sees_batches(hooks, kind)
+        self._pace = 0.0  # steps a second
+        self._data: dict[str, Any] | None = None
+        self._workspace: Workspace | None = None
+        self._function: Any = None
+        self._refused: Any = None
+        self._said = False
+
+    def at_once(self) -> int:
+        """How many steps may follow without a look at anything else."""
+        if self.program is None or self._one_by_one:
+            return 1
+        return max(1, int(self._pace * _SECONDS))
+
+    def run(self, span: Span) -> Any:
+        """Run these batches; returns logs (or predictions), or None if they must run eagerly."""
+        program = self._current(span)
+        if program is None:
+            span.count = 1
+            return None
+        start = perf_counter()
+        result = self._run(program, span)
+        pace = span.count / max(perf_counter() - start, 1e-9)
+        # Never ten times as many at once: the first batches include loading the code.
+        self._pace = min(pace, 10 * span.count / _SECONDS)
+        return result
+
+    # --- which program ---
+    def _current(self, span: Span) -> Program | None:
+        """The program that fits the model as it is now."""
+        model, kind = self.model, self.kind
+        if model.run_eagerly or model.jit_compile is False:
+            self._refuse("run_eagerly=True" if model.run_eagerly else "jit_compile=False")
+            return None
+        key = _fingerprint(model, kind, span)
+        if self.program is not None and self._function is not None:
+            if _programs.get(model, {}).get(kind, (None,))[0] == key:
+                return self.program
+        if key == self._refused:
+            self.program = None
+            return None
+        self.program = None
+        try:
+            known, program = _programs.get(model, {}).get(kind, (None, None))
+            if program is None or known != key:
+                program = Program(model, kind, span.data)
+                key = _fingerprint(model, kind, span)  # the first recording chooses metrics
+                _programs.setdefault(model, {})[kind] = (key, program)
+            text = self._choose(program, span)
+            if model.jit_compile == "auto" and self.planned < _WORTH_STEPS:
+                if not files.is_compiled(text, kind):
+                    raise NotCompilableError(
+                        f"{self.planned} steps are over before they are compiled "
+                        "(jit_compile=True compiles them all the same)"
+                    )
+            self._function = files.load(text, kind)
+        except NotCompilableError as error:
+            self._refused = key
+            self._refuse(str(error))
+            return None
+        _reasons.get(model, {}).pop(kind, None)
+        self.program = program
+        return program
+
+    def _choose(self, program: Program, span: Span) -> str:
+        """Take the fused step if this program and these data have one; returns the text."""
+        threads = get_threads()
+        self._workspace = None
+        data = fused_data(program, span.data)
+        if data is None:
+            return program.text
+        self._data = dict(data)
+        self._workspace = Workspace(
+            program.step, program.fused, program.variables, data["x"], span.data.batch_size, threads
+        )
+        return program.fused_text(self._workspace.threads)
+
+    def _refuse(self, reason: str) -> None:
+        self.program = None
+        _reasons.setdefault(self.model, {})[self.kind] = reason
+        if self.model.jit_compile is True and not self.model.run_eagerly and not self._said:
+            self._said = True
+            write_line(f"jit_compile=True: the {self.kind} step runs eagerly, since {reason}.")
+
+    # --- one call ---
+    def _run(self, program: Program, span: Span) -> Any:
+        step = program.step
+        arguments = _arguments(program, span.count)
+        count = span.count = len(arguments["phases"])
+        sizes = span.sizes()
+        data, order, first = self._batches(program, span)
+        values: dict[str, Any] = {
+            **{f"all_{name}": array for name, array in data.items()},
+            "order": order, "batch_size": span.data.batch_size, "first": first,
+            "last": first + count,
+            **arguments,
+            "losses": np.empty(count, np.float32),
+            "hits": np.zeros((len(step.metrics), count), np.int64),
+        }  # fmt: skip
+        if step.prediction:
+            shape = (int(sizes.sum()), *step.shapes[step.prediction][1:])
+            values["outputs"] = np.empty(shape, np.float32)
+        if self._workspace is not None:
+            self._workspace.run(self._function, count, values)
+        else:
+            for name, variable in zip(step.variables, program.variables, strict=True):
+                values[name] = variable._array
+            self._function(*[values[name] for name in parameters_of(step)])
+        return values["outputs"] if self.kind == "predict" else self._logs(program, values, sizes)
+
+    def _batches(self, program: Program, span: Span) -> tuple[dict[str, Array], Array, int]:
+        """Arrays, the order of their samples, and the first batch."""
+        if self._data is None:
+            self._data = {name: as_it_is(getattr(span.data, name)) for name in program.step.data}
+        data = {name: array for name, array in self._data.items() if array is not None}
+        if len(data) == len(self._data):
+            order = np.arange(span.data.num_samples) if span.order is None else span.order
+            return data, order, span.first
+        # Kernels can't take one of the arrays as it is: copy the samples of this call.
+        batch = zip(_DATA, span.batch(), strict=True)
+        data = {name: tensor._array for name, tensor in batch if tensor is not None}
+        return data, np.arange(len(data["x"])), 0
+
+    def _logs(self, program: Program, values: dict[str, Any], sizes: Array) -> Any:
+        """Take the results of some steps into variables' versions, counters and metrics."""
+        model, count = self.model, len(sizes)
+        if program.optimizer is not None:
+            for variable in program.variables:
+                variable.version += count
+            program.optimizer._iterations.array_inplace()[...] += count
+        model._loss_tracker.update_states(values["losses"], sizes)
+        for metric, hits, elements in zip(
+            model._metrics, values["hits"], program.elements, strict=True
+        ):
+            metric.add(int(hits.sum()), int(sizes.sum()) * elements)
+        return model.get_metrics_result()
+
+
+_DATA = ("x", "y", "sample_weight")
+
+
+def _arguments(program: Program, count: int) -> dict[str, Array]:
+    """What differs from step to step, for the next `count` steps or fewer.
+
+    They are computed by the optimizer itself, as if the earlier steps had been made. If a schedule
+    raises, the steps before are run first.
+    """
+    optimizer, names = program.optimizer, program.step.arguments
+    found = {name: np.zeros(count, np.float32) for name in names}
+    phases = np.zeros(count, np.int64)
+    if optimizer is None:
+        return {"phases": phases}
+    iterations = optimizer._iterations._array
+    start = int(iterations[()])
+    constant = isinstance(optimizer._learning_rate, Variable) and len(program.phases) == 1
+    try:
+        for k in range(count):
+            iterations[...] = start + k
+            phases[k] = program.phase(start + k)
+            update = program.step.updates[phases[k]]
+            try:
+                if any(call.name in _RULES for call in update):
+                    rate = optimizer._current_rate()
+                    found["learning_rate"][k] = rate
+                    if "decay" in found:
+                        found["decay"][k] = optimizer._decay_factor(rate)
+            except Exception:
+                if not k:
+                    raise
+                found = {name: values[:k] for name, values in found.items()}
+                phases = phases[:k]
+                break
+            if "ema_momentum" in found:
+                found["ema_momentum"][k] = optimizer._average_momentum()
+            if constant and (k or start):
+                for values in found.values():
+                    values[k + 1 :] = values[k]
+                break
+    finally:
+        iterations[...] = start
+    return {**{f"{name}s": values for name, values in found.items()}, "phases": phases}
+
+
+_RULES = ("sgd_inplace", "momentum_inplace", "nesterov_inplace")
+
+
+def _sees_batches(hooks: CallbackList, kind: str) -> bool:
+    """Whether a callback wants to see every batch; the progress bar only looks now and then."""
+    if type(hooks) is not CallbackList:
+        return True
+    for callback in hooks.callbacks:
+        if type(callback) is not ProgbarLogger:
+            for when in ("begin", "end"):
+                if not does_nothing(callback, f"on_{kind}_batch_{when}"):
+                    return True
+    rate = getattr(hooks.model.optimizer, "_learning_rate", None) if kind == "train" else None
+    # A rate that is a user's own function may look at anything: ask it right before its step.
+    return not (rate is None or isinstance(rate, Variable) or _is_pure(rate))
+
+
+def _is_pure(rate: Any) -> bool:
+    return type(rate).__module__ == schedules.__name__
+
+
+# --- what a recording depends on ---
+class _Same:
+    """An object that equals only itself; keeps it alive, so that no other gets its id."""
+
+    __slots__ = ("of",)
+
+    def __init__(self, of: Any) -> None:
+        self.of = of
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.of is other.of
+
+    def __hash__(self) -> int:
+        return id(self.of)
+
+
+def _print_of(value: Any) -> Any:
+    """A value by which a change shows."""
+    if value is None or isinstance(value, bool | int | float | str | np.generic):
+        return type(value), value
+    if isinstance(value, list | tuple):
+        return tuple(_print_of(v) for v in value)
+    if isinstance(value, dict):
+        return tuple((key, _print_of(v)) for key, v in value.items())
+    if isinstance(value, Variable):
+        return _Same(value), value._trainable, _Same(value._array)
+    return _Same(value)
+
+
+def _fingerprint(model: Any, kind: str, span: Span) -> Any:
+    """Everything but values that a recorded step depends on."""
+    parts: list[Any] = [model.numerics, type(model), model._layers, model._input]
+    parts += [sorted(name for name in vars(model) if callable(vars(model)[name]))]
+    parts += [vars(layer) for layer in model._layers]
+    if kind != "predict":
+        parts += [model._loss, vars(model._loss) if model._loss is not None else None]
+        parts += [model._metrics, [vars(m).get("threshold") for m in model._metrics or ()]]
+    if kind == "train":
+        parts += [model.optimizer, vars(model.optimizer) if model.optimizer is not None else None]
+    for name in _DATA:
+        array = getattr(span.data, name)
+        parts.append(None if array is None else (array.dtype.str, *array.shape[1:]))
+    return tuple(_print_of(part) for part in parts)
+
+
+def source(model: Any, kind: str) -> tuple[Program | None, str]:
+    """The program that ran last, and why steps run eagerly (empty if they don't)."""
+    _, program = _programs.get(model, {}).get(kind, (None, None))
+    return program, _reasons.get(model, {}).get(kind, "")

@@ -1,0 +1,177 @@
+"""Memory and threads of a fused step: packed weights, exchanged arrays, one scratch a thread.
+
+Weights are packed before each call and put back into their variables after it, so that whatever
+runs between two calls sees and may change them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minisgd.compiler.fused_printer import buffers, fused_parameters, units_of
+from minisgd.compiler.printer import Step
+from minisgd.compiler.record import Call
+from minisgd.tensor import Array, Variable
+
+_ZEROS_PAY_FROM = 0.3  # share of zeros in the data from which on skipping them is faster
+_SAMPLE = 1000  # samples by which the data are judged
+_WORTH_A_THREAD = 100_000  # multiplications a step, from which on a second thread helps
+
+
+class Workspace:
+    """Everything that a fused step needs besides its data, for one call of `fit`.
+
+    Parameters
+    ----------
+    step : Step
+    calls : list of Call
+        The fused step.
+    variables : list of Variable
+    x : numpy.ndarray, shape (N, D), float32
+    batch_size : int
+    threads : int
+        At most so many.
+    """
+
+    def __init__(
+        self, step: Step, calls: list[Call], variables: list[Variable], x: Array,
+        batch_size: int, threads: int,
+    ) -> None:  # fmt: skip
+        from minisgd_kernels import fused, packing
+
+        self._packing = packing
+        self.step, self.calls = step, calls
+        self.names = fused_parameters(step, calls)
+        self.variables = dict(zip(step.variables, variables, strict=True))
+        weights = [step.shapes[str(c.inputs[1])] for c in calls if c.name == "dense"]
+        work = 3 * batch_size * sum(rows * columns for rows, columns in weights)
+        self.threads = threads if work >= _WORTH_A_THREAD else 1
+        features = x.shape[1]
+        rows, zeros = packing.padded(batch_size), packing.aligned_zeros
+        widths = [units for _, units in weights]
+        self._packed = {
+            name: zeros(packing.packed_size(*v.shape) if v.ndim == 2 else packing.padded(v.size))
+            for name, v in self.variables.items()
+        }
+        self._written = [
+            str(name) for c in calls if c.name in ("weight_step", "bias_step")
+            for name in dict.fromkeys(c.inputs[-2:])
+        ]  # fmt: skip
+        self._fixed: dict[str, Any] = {
+            "each_loss": zeros(rows),
+            "each_hits": zeros(16 * self.threads, np.int64),
+            "iota": np.arange(rows),
+            **{units_of(str(c.inputs[1])): step.shapes[str(c.inputs[1])][1]
+               for c in calls if c.name == "dense"},
+        }  # fmt: skip
+        shapes = {c.output: c for c in calls}
+        for name in buffers(calls):
+            call = shapes[name]
+            if call.name == "turn":
+                k, units = step.shapes[str(call.inputs[0])]
+                self._fixed[name] = zeros(packing.packed_size(units, k))
+            else:
+                self._fixed[name] = zeros((rows, packing.padded(call.shape[1])))
+        words = max(fused.words_size(w, batch_size) for w in (features, *widths))
+        scratch = fused.scratch_size(max(widths))
+        self._scratch = [(zeros(words, np.int64), zeros(scratch)) for _ in range(self.threads)]
+        self.maps = packing.no_maps()
+        sample = np.ascontiguousarray(x[:_SAMPLE]).reshape(-1)
+        if packing.count_zeros(sample) > _ZEROS_PAY_FROM * sample.size:
+            self.maps = packing.zero_maps(x)
+
+    def run(self, function: Callable[..., None], count: int, values: dict[str, Any]) -> None:
+        """Run `count` steps and put the new weights into their variables.
+
+        Zeros are skipped as long as all weights are finite: 0 * inf is not 0.
+        """
+        self._pack()
+        skipping = self.maps[0].shape[0] > 0
+        if skipping and not self._all_finite():
+            self.maps, skipping = self._packing.no_maps(), False
+        threads = self.threads if count > 1 else 1
+        self._call(function, threads, values)
+        if skipping and not self._all_finite():
+            self.maps = self._packing.no_maps()
+            self._pack()
+            self._call(function, threads, values)
+        for name in self._written:
+            variable, packed = self.variables[name], self._packed[name]
+            if variable.ndim == 2:
+                self._packing.unpack(packed, variable._array)
+            else:
+                variable._array[:] = packed[: variable.size]
+
+    def _pack(self) -> None:
+        for name, variable in self.variables.items():
+            packed = self._packed[name]
+            if variable.ndim == 2:
+                self._packing.pack(variable._array, packed)
+            else:
+                packed[: variable.size] = variable._array
+
+    def _all_finite(self) -> bool:
+        return all(
+            self._packing.all_finite(packed)
+            for name, packed in self._packed.items()
+            if self.variables[name].ndim == 2
+        )
+
+    def _call(self, function: Callable[..., None], threads: int, values: dict[str, Any]) -> None:
+        from minisgd_kernels._threads import new_barrier
+
+        pixels, groups = self.maps
+        shared = {
+            **values, **self._packed, **self._fixed, "pixels": pixels, "groups": groups,
+            "threads": threads, "barrier": new_barrier(threads),
+        }  # fmt: skip
+
+        def part(thread: int) -> None:
+            words, scratch = self._scratch[thread]
+            own = {"thread": thread, "words": words, "scratch": scratch}
+            function(*[own[name] if name in own else shared[name] for name in self.names])
+
+        self._fixed["each_hits"][:] = 0
+        if not in_threads(part, threads):
+            shared |= {"threads": 1, "barrier": new_barrier(1)}
+            part(0)
+
+
+def in_threads(part: Callable[[int], None], threads: int) -> bool:
+    """Call ``part(i)`` in so many threads, this one being the first; False if they can't be had.
+
+    A part waits for the others within compiled code, so none may begin before all exist. The
+    threads live as long as the call: nothing is left that could wait, or be lost in a fork.
+    """
+    if threads == 1:
+        part(0)
+        return True
+    gate = threading.Event()
+    go: list[bool] = []
+
+    def body(thread: int) -> None:
+        gate.wait()
+        if go:
+            part(thread)
+
+    workers = [threading.Thread(target=body, args=(i,), daemon=True) for i in range(1, threads)]
+    started = []
+    try:
+        for worker in workers:
+            worker.start()
+            started.append(worker)
+    except RuntimeError:  # no more threads allowed
+        gate.set()
+        return False
+    go.append(True)
+    gate.set()
+    try:
+        part(0)
+    finally:
+        for worker in started:
+            worker.join()
+    return True
