@@ -47,6 +47,7 @@ _LANES, WIDE = (16, 64) if _has_avx512() else (8, NARROW)
 _F32, _I1, _I32, _I64 = ir.FloatType(), ir.IntType(1), ir.IntType(32), ir.IntType(64)
 _VECTOR = ir.VectorType(_F32, _LANES)
 _ZEROS = ir.Constant(_VECTOR, [0.0] * _LANES)
+_MINUS_ZEROS = ir.Constant(_VECTOR, [-0.0] * _LANES)
 _FIRST_LANE = ir.Constant(ir.VectorType(_I32, _LANES), [0] * _LANES)
 
 
@@ -207,7 +208,8 @@ def _compiled(height: int, width: int, by_rows: bool, bits: bool) -> Any:
             row = builder.add(p["c_at"], builder.mul(p["c_stride"], _int(r)))
             for v in vectors:
                 at = builder.add(row, _int(v * _LANES))
-                before = builder.select(add, _load_vector(builder, p["c"], at), _ZEROS)
+                # From -0, to which adding changes nothing, not even -0.
+                before = builder.select(add, _load_vector(builder, p["c"], at), _MINUS_ZEROS)
                 sum_ = builder.fadd(before, sums[r * len(vectors) + v])
                 builder.store(sum_, _vector_at(builder, p["c"], at)).align = 4
         return context.get_dummy_value()

@@ -258,10 +258,11 @@ def input_gradient(
 ) -> None:  # fmt: skip
     """``g @ w.T``: own columns (shares of `inputs`) of `out`; `turned` is w.T, packed.
 
-    If `relu` is 1, the result is 0 where `act`, the layer's input, is not positive: the gradient
-    behind the relu that made it. `rows` is 0, 1, 2, ...
+    If `relu` is 1, the result is times 0 where `act`, the layer's input, is not positive: the
+    gradient behind the relu that made it. `rows` is 0, 1, 2, ...
     """
     c_start, c_stop = share(inputs, thread, threads)
+    zero, one = g.dtype.type(0), g.dtype.type(1)
     ends = k_ends(count, inputs, units, False, True)
     flat, no_pixels = out.reshape(-1), words[:0].reshape((0, 1))
     for chunk in range(0, count, _CHUNK):
@@ -284,7 +285,7 @@ def input_gradient(
             for i in range(chunk, end):
                 row, y = out[i, c_start:c_stop], act[i, c_start:c_stop]
                 for j in range(row.size):
-                    row[j] = 0 if y[j] <= 0 else row[j]
+                    row[j] = row[j] * (zero if y[j] <= 0 else one)
 
 
 # --- update ---
@@ -425,8 +426,8 @@ def bias_step(
     for column in range(start, stop, _BIASES):
         size = min(_BIASES, stop - column)
         sums, second = scratch[:size], scratch[_BIASES : _BIASES + size]
-        sums[:] = 0
-        second[:] = 0
+        sums[:] = -g.dtype.type(0)  # adding to -0 changes nothing, not even -0
+        second[:] = -g.dtype.type(0)
         if units == 1:
             values = g[:count, 0].copy()
             sums[0] = sum_vector(values, 0, count, np.empty((4, PACKET), g.dtype))

@@ -122,7 +122,7 @@ class FusedPrinter:
         if name == "prediction":
             rows = f"np.ascontiguousarray({inputs[0]}[:n, :{self.width(inputs[0])}])"
             if params[0]:
-                rows = f"{self._general.use('softmax')}({rows})"
+                rows = f"{self._general.use('softmax')}({rows}, {params[1]})"
             place = "step * batch_size"
             return ["if thread == 0:", f"    outputs[{place} : {place} + n] = {rows}"]
         if name == "turn":

@@ -201,6 +201,10 @@ def _flat(kernel: str) -> Rule:
     return rule
 
 
+def _softmax(printer: Printer, call: Call, inputs: list[str]) -> str:
+    return f"{printer.use('softmax')}({inputs[0]}, {call.params[0]})"
+
+
 def _numpy(function: str) -> Rule:
     return lambda printer, call, inputs: f"np.{function}({', '.join(inputs)})"
 
@@ -233,7 +237,7 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(
         (
             "add", "dense", "divide", "log_softmax", "matmul", "matmul_nt", "matmul_tn",
-            "multiply", "relu", "relu_vjp", "softmax", "softmax_cross_entropy",
+            "multiply", "relu", "relu_vjp", "softmax_cross_entropy",
             "softmax_cross_entropy_backprop", "sparse_softmax_cross_entropy",
             "sparse_softmax_cross_entropy_backprop", "subtract", "sum_first", "sum_last",
             "sum_rows",
@@ -247,6 +251,7 @@ _RULES: dict[str, Rule] = {
             "where",
         )
     },
+    "softmax": _softmax,
     "exp": _named("exponential"),
     "log": _named("logarithm"),
     "log1p": _named("logarithm_1p"),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import minisgd_kernels
-from minisgd import activations, layers, losses, metrics, optimizers
+from minisgd import activations, layers, losses, metrics, numerics, optimizers
 from minisgd.compiler.fuse import NotFusableError, fuse
 from minisgd.compiler.fused_printer import FusedPrinter
 from minisgd.compiler.printer import Printer, Step
@@ -101,7 +101,7 @@ def check(model: Any, kind: str, data: ArrayData) -> None:
     NotCompilableError
         With the reason.
     """
-    if model.numerics.wide or model.numerics.order:
+    if model.numerics is not numerics.DEFAULT:
         raise NotCompilableError(f"numerics='{model.numerics.name}' computes with other kernels")
     for method in _METHODS:
         function = getattr(type(model), method, None)
