@@ -318,6 +318,7 @@ CALLS = {
     "sum_first": lambda d: kernels.sum_first(d),
     "sum_last": lambda d: kernels.sum_last(d),
     "sum_rows": lambda d: kernels.sum_rows(d),
+    "clipped_by_value": lambda d: kernels.clipped_by_value(d.reshape(-1), F32(1)),
 }
 
 

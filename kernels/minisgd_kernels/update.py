@@ -103,8 +103,10 @@ def clipped_by_value(g: Array, limit: Scalar) -> Array:
     """``min(max(g, -limit), limit)``; NaN stays NaN."""
     mode = flush_denormals()
     out = np.empty_like(g)
+    smallest = g.dtype.type(np.finfo(g.dtype).tiny)
     for i in range(g.size):
-        x = g[i] * 1  # a product, since a comparison alone would let a denormal through
+        # A comparison alone would let a denormal through, and the compiler drops a product with 1.
+        x = g[i] * 0 if abs(g[i]) < smallest else g[i]
         out[i] = limit if x > limit else -limit if x < -limit else x
     restore_denormals(mode)
     return out
