@@ -425,3 +425,226 @@ def test_two_fits_at_once():
     for model in models[1:]:
         for ours, theirs in zip(models[0].get_weights(), model.get_weights(), strict=True):
             np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.fixture
+def threads():
+    """Set the number of threads; the default comes back at the end."""
+    yield keras.set_threads
+    keras.set_threads(None)
+
+
+WIDE = RNG.standard_normal((70, 200)).astype("f4") * (RNG.random((70, 200)) < 0.4)
+WIDE_LABELS = np.eye(10, dtype="f4")[RNG.integers(0, 10, 70)]
+
+
+@pytest.mark.parametrize("units", [[100], [40, 10, 130], [16, 16]])
+@pytest.mark.parametrize("optimizer", [lambda: SGD(0.1), OPTIONS["nesterov"], OPTIONS["scale"]])
+def test_any_number_of_threads_gives_the_same_bits(units, optimizer, threads):
+    def stack():
+        return [*(D(n, "relu") for n in units), D(10, "softmax")]
+
+    for batch_size in (32, 1):
+        runs = []
+        for jit, n in ((False, 1), (True, 1), (True, 2), (True, 3), (True, 8)):
+            threads(n)
+            arguments = {"optimizer": optimizer}
+            model, arrays = trained(
+                stack, arguments, WIDE, WIDE_LABELS, jit, batch_size=batch_size, epochs=2
+            )
+            runs.append(arrays)
+            if jit:
+                assert "One fused train step" in model.compiled_source()
+        for run in runs[1:]:
+            for ours, theirs in zip(run, runs[0], strict=True):
+                assert ours.tobytes() == theirs.tobytes()
+
+
+def test_zeros_are_skipped_only_while_all_weights_are_finite(threads):
+    for broken in (np.nan, np.inf):
+        runs = []
+        for jit in (False, True):
+            keras.utils.set_random_seed(3)
+            model = keras.Sequential([D(100, "relu"), D(10, "softmax")])
+            model.compile(SGD(1e37), "categorical_crossentropy", jit_compile=jit)  # diverges
+            x = WIDE.copy()
+            x[33, 7] = broken
+            model.fit(x, WIDE_LABELS, 4, 3, shuffle=False, verbose=0)
+            runs.append([np.isfinite(w) for w in model.get_weights()])
+        for ours, theirs in zip(*runs, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_number_of_threads(monkeypatch, threads):
+    assert keras.get_threads() >= 1
+    monkeypatch.setenv("MINISGD_NUM_THREADS", "3")
+    assert keras.get_threads() == 3
+    threads(2)
+    assert keras.get_threads() == 2
+    threads(None)
+    monkeypatch.setenv("MINISGD_NUM_THREADS", "many")
+    with pytest.raises(ValueError, match="MINISGD_NUM_THREADS: expected a number of threads"):
+        keras.get_threads()
+    for wrong in (0, -1, 1.5, True, "2"):
+        with pytest.raises(ValueError, match="`n`: expected a number of threads from 1 on"):
+            threads(wrong)
+
+
+# --- rewrite rules: each one, with and without, gives the same bits ---
+@pytest.mark.parametrize("optimizer", ["sgd", OPTIONS["momentum"], OPTIONS["nesterov"]])
+@pytest.mark.parametrize("loss", ["categorical_crossentropy", "sparse_categorical_crossentropy"])
+def test_fused_and_unfused_steps_have_the_same_bits(loss, optimizer, monkeypatch):
+    from minisgd.compiler import trace
+    from minisgd.compiler.fuse import NotFusableError
+
+    y = LABELS if loss.startswith("sparse") else ONE_HOT
+    stack = network(lambda: keras.layers.Flatten(), lambda: D(33, "relu"), lambda: D(9))
+    model, fused = trained(stack, {"loss": loss, "optimizer": optimizer}, X, y, True)
+    assert "One fused train step" in model.compiled_source()
+
+    def refuse(step):
+        raise NotFusableError("not today")
+
+    monkeypatch.setattr(trace, "fuse", refuse)
+    model, plain = trained(stack, {"loss": loss, "optimizer": optimizer}, X, y, True)
+    assert "One train step" in model.compiled_source()
+    for ours, theirs in zip(fused, plain, strict=True):
+        assert ours.tobytes() == theirs.tobytes()
+
+
+def calls_of(text):
+    """Recorded calls from lines like ``t1 = dense(x, w, b)``; in-place ones have no result."""
+    import re
+
+    from minisgd.compiler.record import Call
+
+    found = []
+    for line in text.split("\n"):
+        output, name, inputs = re.fullmatch(r"(?:(\w+) = )?(\w+)\((.*)\)", line.strip()).groups()
+        part = "" if output else "update"
+        found.append(Call(name, tuple(inputs.split(", ")), (), output or "", ("n", 4), part))
+    return found
+
+
+class Returns:
+    """The part of a step that the rules look at."""
+
+    kind, metrics, loss, prediction = "train", (), "t9", ""
+
+
+def test_each_rule_by_itself():
+    from minisgd.compiler import fuse
+
+    def result(rule, text):
+        return [(c.name, c.inputs, c.output) for c in rule(calls_of(text), Returns)]
+
+    relu = "t1 = dense(x, w, b)\nt2 = relu(t1)"
+    assert result(fuse.relu_into_dense, relu) == [("dense", ("x", "w", "b"), "t2")]
+    twice = relu + "\nt3 = tanh(t1)"
+    assert [name for name, *_ in result(fuse.relu_into_dense, twice)] == ["dense", "relu", "tanh"]
+    backward = "t3 = matmul_nt(g, w)\nt4 = relu_vjp(t3, h)"
+    assert result(fuse.relu_into_input_gradient, backward) == [
+        ("input_gradient", ("g", "w", "h"), "t4")
+    ]
+    update = "t5 = matmul_tn(x, g)\nt6 = sum_rows(g)\nmomentum_inplace(w, v, t5, rate, mu)\n"
+    update += "momentum_inplace(b, u, t6, rate, mu)"
+    assert result(fuse.update_into_gradient, update) == [
+        ("weight_step", ("x", "g", "w", "v"), ""),
+        ("bias_step", ("g", "b", "u"), ""),
+    ]
+    clipped = "t5 = matmul_tn(x, g)\nt6 = clipped_by_norm(t5, limit)\nsgd_inplace(w, t6, rate)"
+    with pytest.raises(fuse.NotFusableError, match="'clipped_by_norm' lies between"):
+        fuse.update_into_gradient(calls_of(clipped), Returns)
+    assert result(fuse.flattened_data, "t1 = reshape(x)\nt2 = dense(t1, w, b)") == [
+        ("dense", ("x", "w", "b"), "t2")
+    ]
+    assert result(fuse.converted_labels, "t1 = convert(y)\nt2 = loss(z, t1)") == [
+        ("loss", ("z", "y"), "t2")
+    ]
+    assert result(fuse.unused, "t1 = exp(x)\nt2 = exp(t1)\nt9 = exp(x)") == [("exp", ("x",), "t9")]
+    turned = "t4 = input_gradient(g, w, h)"
+    assert [name for name, *_ in result(fuse.turned_weights, turned)] == ["turn", "input_gradient"]
+
+
+def test_barriers_stand_where_threads_meet():
+    from minisgd.compiler.parallel import barriers
+    from minisgd.compiler.record import Call
+
+    calls = [
+        Call("dense", ("x", "w", "b"), (), "h", ()),
+        Call("dense", ("h", "v", "c"), (), "z", ()),
+        Call("cross_entropy", ("z", "y", "f"), (), "g", ()),
+        Call("batch_results", (), (), "", ()),
+        Call("turn", ("v",), (), "v_turned", ()),
+        Call("input_gradient", ("g", "v", "h"), (), "k", ()),
+        Call("weight_step", ("x", "k", "w", "w"), (), "", ()),
+        Call("weight_step", ("h", "g", "v", "v"), (), "", ()),
+        Call("bias_step", ("g", "c", "c"), (), "", ()),
+    ]
+    # The narrow layer's samples are divided: a barrier before it and one behind the loss.
+    assert barriers(calls, lambda w: w == "w") == {1, 3}
+    # All layers' units are: more to wait for.
+    assert barriers(calls, lambda w: True) == {1, 2, 3, 4, 7}
+
+
+# --- processes, signals ---
+SCRIPT = """
+import os, signal, sys, threading, time
+import numpy as np
+import minisgd as keras
+keras.set_threads(int(sys.argv[1]))
+rng = np.random.default_rng(0)
+x = rng.random((4000, 300)).astype("f4")
+y = np.eye(10, dtype="f4")[rng.integers(0, 10, 4000)]
+def fit(epochs=1):
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.layers.Dense(100, "relu"), keras.layers.Dense(10, "softmax")])
+    model.compile("sgd", "categorical_crossentropy", ["accuracy"], jit_compile=True)
+    model.fit(x, y, epochs=epochs, verbose=0)
+    assert "One fused train step" in model.compiled_source()
+    return model.get_weights()[0].tobytes()
+"""
+FORK = """
+expected = fit(4)
+child = os.fork()
+if not child:
+    os._exit(0 if fit(4) == expected else 1)
+assert fit(4) == expected
+assert os.waitpid(child, 0)[1] == 0
+print("same")
+"""
+INTERRUPT = """
+fit()
+def interrupt():
+    time.sleep(0.5)
+    times.append(time.perf_counter())
+    os.kill(os.getpid(), signal.SIGINT)
+times = []
+threading.Thread(target=interrupt, daemon=True).start()
+try:
+    fit(100000)
+except KeyboardInterrupt:
+    print(time.perf_counter() - times[0])
+before = time.process_time()
+time.sleep(0.5)
+assert time.process_time() - before < 0.2, "something spins"
+"""
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_fork(run_python, n):
+    code = SCRIPT.replace('["accuracy"]', 'metrics=["accuracy"]') + FORK
+    assert run_python("import warnings\nwarnings.simplefilter('ignore')\n" + code, n) == "same"
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_ctrl_c_is_heard_at_once_and_nothing_spins_afterwards(run_python, n):
+    code = SCRIPT.replace('["accuracy"]', 'metrics=["accuracy"]') + INTERRUPT
+    assert min(float(run_python(code, n)) for _ in range(3)) < 0.2
+
+
+def test_one_core_and_more_threads_than_cores(run_python):
+    code = "import os\nos.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n" + SCRIPT
+    code = code.replace('["accuracy"]', 'metrics=["accuracy"]') + "print(hash_of(fit(2)))"
+    code = "import hashlib\nhash_of = lambda b: hashlib.sha256(b).hexdigest()\n" + code
+    assert len({run_python(code, n) for n in (1, 2, 4)}) == 1
