@@ -41,6 +41,7 @@ _MODULES = {
     ),
     "indexing": ("scatter_add",),
     "linear": ("dense", "matmul", "matmul_nt", "matmul_tn", "sum_rows"),
+    "packing": ("all_finite", "count_zeros", "pack", "unpack", "zero_maps"),
     "philox": (
         "philox_uint32",
         "philox_normal",
