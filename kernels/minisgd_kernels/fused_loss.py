@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minisgd_kernels._intrinsics import flush_denormals, restore_denormals
-from minisgd_kernels._jit import Array, Scalar, helper, kernel, part
+from minisgd_kernels._jit import Array, Scalar, helper, part
 from minisgd_kernels._math import exp, exp_tail, log, log_tail
 from minisgd_kernels._onednn import exp as exp_softmax
 from minisgd_kernels._tile import NARROW
@@ -212,10 +211,8 @@ def sparse_softmax_cross_entropy_step(
     hits[NARROW * thread] = right
 
 
-@kernel
-def batch_loss(losses: Array, count: int, lanes: Array) -> Scalar:
-    """``sum(losses[:count]) / count``; `lanes` is scratch, shape (4, 8)."""
-    mode = flush_denormals()
-    out = sum_vector(losses, 0, count, lanes) / losses.dtype.type(count)
-    restore_denormals(mode)
-    return out
+@part
+def batch_loss(losses: Array, count: int, scratch: Array) -> Scalar:
+    """``sum(losses[:count]) / count``: for one thread."""
+    lanes = scratch[: 4 * PACKET].reshape((4, PACKET))
+    return sum_vector(losses, 0, count, lanes) / losses.dtype.type(count)

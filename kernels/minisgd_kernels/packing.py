@@ -26,7 +26,8 @@ def aligned_zeros(shape: Any, dtype: Any = np.float32) -> Array:
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     memory = np.zeros(size + _ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % _ALIGNMENT
-    return memory[start : start + size].view(dtype).reshape(shape)
+    aligned: Array = memory[start : start + size].view(dtype).reshape(shape)
+    return aligned
 
 
 @helper
@@ -125,8 +126,9 @@ def count_zeros(x: Array) -> int:
 def zero_maps(x: Array) -> tuple[Array, Array]:
     """What is not zero in a matrix of samples (n, k), as bits.
 
-    The first map has a bit an element, ``ceil(k / 64)`` words a sample; the second, (n, ceil(k / 4)),
-    is 1 where any of four neighbouring columns is not zero. A denormal counts as zero.
+    The first map has a bit an element, ``ceil(k / 64)`` words a sample; the second, of shape
+    (n, ceil(k / 4)), is 1 where any of four neighbouring columns is not zero. A denormal counts as
+    zero.
     """
     mode = flush_denormals()
     n, k = x.shape
