@@ -107,13 +107,13 @@ class Trainer:
         # Whatever can fail comes first: a refused `compile` changes nothing.
         found_loss = None if loss is None else losses.get(loss)
         found_numerics = rounding.get(numerics)
-        if jit_compile not in (True, False, "auto"):
+        if jit_compile not in (True, False, None, "auto"):
             msg = f"`jit_compile`: expected True, False or 'auto', received {jit_compile!r}"
             raise ValueError(msg)
         self.optimizer = optimizers.get(optimizer)
         self.loss, self._loss = loss, found_loss
         self.run_eagerly, self.numerics = bool(run_eagerly), found_numerics
-        self.jit_compile = jit_compile
+        self.jit_compile = "auto" if jit_compile == "auto" else bool(jit_compile)
         self._metric_identifiers = list(metrics or ())
         self._metrics: list[Any] | None = None
         self._loss_tracker = _loss_tracker()

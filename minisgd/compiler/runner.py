@@ -23,6 +23,7 @@ from minisgd.compiler.trace import Program
 from minisgd.compiler.workspace import Workspace
 from minisgd.data import EpochIterator, Span
 from minisgd.optimizers import schedules
+from minisgd.primitive import recorders
 from minisgd.tensor import Array, Variable
 from minisgd.utils.progbar import write_line
 
@@ -90,8 +91,9 @@ class Runner:
     def _current(self, span: Span) -> Program | None:
         """The program that fits the model as it is now."""
         model, kind = self.model, self.kind
-        if model.run_eagerly or model.jit_compile is False:
-            self._refuse("run_eagerly=True" if model.run_eagerly else "jit_compile=False")
+        if model.run_eagerly or not model.jit_compile or recorders.active:
+            reason = "run_eagerly=True" if model.run_eagerly else "jit_compile=False"
+            self._refuse("a GradientTape is recording" if recorders.active else reason)
             return None
         key = _fingerprint(model, kind, span)
         if self.program is not None and not (self._may_change and not span.step):
