@@ -18,6 +18,7 @@ from minisgd_kernels._tile import NARROW, WIDE, WORD
 
 GROUP = 4  # neighbouring columns of the data that the weights' gradient takes together
 _ALIGNMENT = 128  # two cache lines: processors fetch them in pairs
+_ZERO, _SMALLEST = np.float32(0), np.float32(np.finfo(np.float32).tiny)
 _LARGEST = np.float32(np.finfo(np.float32).max)
 
 
@@ -81,9 +82,10 @@ def pack(weights: Array, packed: Array) -> None:
     for column in range(0, padded(units), NARROW):
         start, stride = place(column, k, units)
         for i in range(k):
-            for j in range(NARROW):
-                inside = column + j < units
-                packed[start + i * stride + j] = weights[i, column + j] * 1 if inside else 0
+            packed[start + i * stride : start + i * stride + NARROW] = 0
+            for j in range(min(NARROW, units - column)):
+                x = weights[i, column + j]
+                packed[start + i * stride + j] = x * _ZERO if abs(x) < _SMALLEST else x
     restore_denormals(mode)
 
 
