@@ -293,25 +293,31 @@ def count_together(barrier, thread, threads, numbers, rounds):
     return missed
 
 
-@pytest.mark.parametrize("threads", [1, 2, 5])
-def test_behind_a_barrier_a_thread_sees_what_the_others_wrote(threads):
+def meet(threads, rounds):
+    """What each thread has missed."""
     barrier, numbers = _threads.new_barrier(threads), np.zeros(16 * threads, np.int64)
-    count_together(_threads.new_barrier(1), 0, 1, numbers, 1)  # compiled
     missed = [-1] * threads
 
     def run(thread):
-        missed[thread] = count_together(barrier, thread, threads, numbers, 500)
+        missed[thread] = count_together(barrier, thread, threads, numbers, rounds)
 
     workers = [threading.Thread(target=run, args=(thread,)) for thread in range(threads)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join(timeout=60)
-    assert missed == [0] * threads
+    return missed
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_behind_a_barrier_a_thread_sees_what_the_others_wrote(threads):
+    assert meet(threads, 500) == [0] * threads
 
 
 # --- the tile itself ---
-def test_the_interpreted_tile_agrees_with_the_compiled_one():
+def test_the_interpreted_tile_agrees_with_the_compiled_one(monkeypatch):
+    monkeypatch.setattr(_tile, "fma", lambda a, b, c: F32(np.float64(a) * b + c))
+
     @helper
     def compiled(c, a, rows, words, w):
         mode = flush_denormals()
@@ -326,3 +332,32 @@ def test_the_interpreted_tile_agrees_with_the_compiled_one():
     interpreted(other, 1, 20, 1, a, rows, 2, 0, 4, words, 1, 1, 64, 72, w, 3, 16)
     np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
     assert_same_bits(one[:1], normals(90, seed=2)[:1])
+
+
+def interpreted():
+    """Run by the next test in a process without the compiler: two shapes of everything."""
+    for batch, inputs, units in ((17, 9, 17), (3, 5, 3)):
+        for skip in (False, True):
+            case = Case(batch, inputs, units, 2, skip)
+            z = kernels.dense(case.x, case.w, case.b)
+            dx = kernels.matmul_nt(case.g, case.w)
+            received = [case.dense(relu=1), case.input_gradient(case.x, relu=0)]
+            expected = [np.maximum(z, 0), dx]
+            dw, db = kernels.matmul_tn(case.x, case.g), kernels.sum_rows(case.g)
+            for rule in (fused.STORE, fused.SGD, fused.MOMENTUM, fused.NESTEROV):
+                received += case.steps(rule)
+                expected += stepped(rule, case.w, case.v, dw)
+                expected += stepped(rule, case.b, case.v[0], db)
+            for one, other in zip(received, expected, strict=True):
+                np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+        labels = np.arange(batch + 8) % units
+        logits, order, y = normals(batch, units), labels * 0, np.eye(units, dtype=F32)[labels]
+        one, other = (losses(logits, a, order, 2, a is labels) for a in (y, labels))
+        np.testing.assert_allclose(one[1], other[1], rtol=1e-5, atol=1e-5)
+        assert one[2] == other[2]
+    assert meet(2, 3) == [0, 0]
+
+
+def test_without_the_compiler_the_parts_compute_the_same(run_python):
+    code = f"import runpy; runpy.run_path({__file__!r})['interpreted'](); print('same')"
+    assert run_python(code, NUMBA_DISABLE_JIT=1).strip() == "same"

@@ -152,7 +152,7 @@ def softmax_cross_entropy_step(
     the largest logit, if `of_logits` is 1) is that of `y`. No gradient if `g` has no rows.
     """
     begin, end = sample_share(count, thread, threads)
-    width = min(SIDE_BY_SIDE, padded(end - begin))
+    width = max(NARROW, min(SIDE_BY_SIDE, padded(end - begin)))
     z, e, sums, total, largest = _split(scratch, classes, width)
     log_sums, in_packets = largest, count // PACKET * PACKET  # the maxima are done with by then
     right = 0
@@ -190,7 +190,7 @@ def sparse_softmax_cross_entropy_step(
 ) -> None:  # fmt: skip
     """The same for class numbers `y` (samples,) int64."""
     begin, end = sample_share(count, thread, threads)
-    width = min(SIDE_BY_SIDE, padded(end - begin))
+    width = max(NARROW, min(SIDE_BY_SIDE, padded(end - begin)))
     z, e, sums, total, largest = _split(scratch, classes, width)
     right = 0
     for start in range(begin, end, SIDE_BY_SIDE):

@@ -18,6 +18,7 @@ from minisgd_kernels._tile import NARROW, WIDE, WORD
 
 GROUP = 4  # neighbouring columns of the data that the weights' gradient takes together
 _ALIGNMENT = 128  # two cache lines: processors fetch them in pairs
+_ZERO, _SMALLEST = np.float32(0), np.float32(np.finfo(np.float32).tiny)
 _LARGEST = np.float32(np.finfo(np.float32).max)
 
 
@@ -81,9 +82,10 @@ def pack(weights: Array, packed: Array) -> None:
     for column in range(0, padded(units), NARROW):
         start, stride = place(column, k, units)
         for i in range(k):
-            for j in range(NARROW):
-                inside = column + j < units
-                packed[start + i * stride + j] = weights[i, column + j] * 1 if inside else 0
+            packed[start + i * stride : start + i * stride + NARROW] = 0
+            for j in range(min(NARROW, units - column)):
+                x = weights[i, column + j]
+                packed[start + i * stride + j] = x * _ZERO if abs(x) < _SMALLEST else x
     restore_denormals(mode)
 
 
@@ -132,13 +134,25 @@ def zero_maps(x: Array) -> tuple[Array, Array]:
     """
     mode = flush_denormals()
     n, k = x.shape
-    pixels = np.zeros((n, (k + WORD - 1) // WORD), np.int64)
+    words = (k + WORD - 1) // WORD
+    pixels = np.zeros((n, words), np.int64)
     groups = np.zeros((n, (k + GROUP - 1) // GROUP), np.uint8)
+    lit = np.zeros(words * WORD, np.uint8)  # a row's: bytes first, since they vectorise
     for i in range(n):
+        row, group, pixel = x[i], groups[i], pixels[i]
         for c in range(k):
-            lit = np.int64(x[i, c] != 0)
-            pixels[i, c // WORD] |= lit << np.int64(c % WORD)
-            groups[i, c // GROUP] |= np.uint8(lit)
+            lit[c] = row[c] != 0
+        for g in range(group.size):
+            at = GROUP * g
+            group[g] = lit[at] | lit[at + 1] | lit[at + 2] | lit[at + 3]
+        for word in range(words):
+            bits = np.int64(0)
+            for byte in range(8):
+                at = WORD * word + 8 * byte
+                low = lit[at] | lit[at + 1] << 1 | lit[at + 2] << 2 | lit[at + 3] << 3
+                high = lit[at + 4] | lit[at + 5] << 1 | lit[at + 6] << 2 | lit[at + 7] << 3
+                bits |= (np.int64(low) | np.int64(high) << 4) << np.int64(8 * byte)
+            pixel[word] = bits
     restore_denormals(mode)
     return pixels, groups
 
