@@ -22,7 +22,7 @@ from typing import Any
 import click
 import numpy as np
 
-from minisgd import __version__, callbacks, datasets, layers, optimizers, runs, utils
+from minisgd import __version__, callbacks, compiler, datasets, layers, optimizers, runs, utils
 from minisgd.models import Sequential
 from minisgd.tensor import Array
 from minisgd.utils import machine
@@ -146,6 +146,20 @@ def parity(path: Path | None, **choices: Any) -> None:
     except OSError as error:
         raise click.BadParameter(str(error), param_hint="'--json'") from error
     click.get_current_context().exit(command.run(command.Options(**choices), file))
+
+
+@main.command()
+@click.option(
+    "--hidden", type=click.IntRange(1, 2**16), default=128, metavar="N", help="As in `train`."
+)
+@click.option("--momentum", type=_Number(0, 1), default=0.0, metavar="X", help="As in `train`.")
+@click.option("--nesterov", is_flag=True, help="As in `train`.")
+def explain(hidden: int, momentum: float, nesterov: bool) -> None:
+    """Print the kernel calls of one training step, and the function that `fit` makes of them."""
+    model = _model(Options(1, 32, 0.01, momentum, nesterov, hidden, 0, "", 0))
+    x = np.zeros((32, _PIXELS), np.float32)
+    for line in compiler.explain(model, x, np.eye(32, _CLASSES, dtype=np.float32)):
+        write_line(line)
 
 
 @dataclass(frozen=True)
@@ -318,7 +332,10 @@ def _compile_kernels(options: Options, data: _Data) -> float:
     start = perf_counter()
     if not machine.has_compiled_kernels():
         write_line("Compiling the compute kernels: about 20 s, only this first time ...")
-    _model(options).fit(data.x_train[:1], data.y_train[:1], verbose=0)
+    model = _model(options)
+    if options.epochs * len(data.x_train) // options.batch_size >= compiler.WORTH_STEPS:
+        model.jit_compile = True  # as the real `fit` will
+    model.fit(data.x_train[:1], data.y_train[:1], verbose=0)
     utils.clear_session()  # the real model's layers shall be called dense and dense_1
     return perf_counter() - start
 
@@ -326,20 +343,23 @@ def _compile_kernels(options: Options, data: _Data) -> float:
 class _Progress(callbacks.Callback):
     """Count steps, time epochs, and end training after the present step when asked to."""
 
+    every_batch = False
+
     def __init__(self) -> None:
         super().__init__()
-        self.steps = 0
+        self.steps = self._before = 0
         self.seconds: list[float] = []
         self.stop_requested = False
         self._start = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Start the clock."""
+        self._before = self.steps
         self._start = perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Count the step."""
-        self.steps += 1
+        """Count the steps."""
+        self.steps = self._before + batch + 1
         if self.stop_requested:
             self.model.stop_training = True
 

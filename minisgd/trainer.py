@@ -71,9 +71,13 @@ class Trainer:
         metrics : list of (str or Metric), optional
             E.g. ``["accuracy"]``.
         run_eagerly : bool
-            Every step runs eagerly anyway; but Keras's graph fuses neighbouring operations, and
-            its bits follow. With True they are those of Keras's eager steps.
-        steps_per_execution, jit_compile, auto_scale_loss
+            Keras's graph fuses neighbouring operations, and its bits follow. With True they are
+            those of Keras's eager steps, and nothing is compiled.
+        jit_compile : bool or "auto"
+            Whether `fit`, `evaluate` and `predict` run steps that `minisgd.compiler` has printed
+            and Numba compiled: the same bits, faster. "auto": where that can be and the run is
+            long enough to be worth it. True: it says so in a line if it can't.
+        steps_per_execution, auto_scale_loss
             Accepted as in Keras; the results don't depend on them.
         numerics : {"avx512", "avx2", "eigen", "eigen_1_thread", "eigen_avx2", "accurate"}
             Not in Keras: whose rounding to follow, see `minisgd.numerics`. "accurate": a step
@@ -103,10 +107,13 @@ class Trainer:
         # Whatever can fail comes first: a refused `compile` changes nothing.
         found_loss = None if loss is None else losses.get(loss)
         found_numerics = rounding.get(numerics)
+        if jit_compile not in (True, False, None, "auto"):
+            msg = f"`jit_compile`: expected True, False or 'auto', received {jit_compile!r}"
+            raise ValueError(msg)
         self.optimizer = optimizers.get(optimizer)
         self.loss, self._loss = loss, found_loss
         self.run_eagerly, self.numerics = bool(run_eagerly), found_numerics
-        self.jit_compile = jit_compile
+        self.jit_compile = "auto" if jit_compile == "auto" else bool(jit_compile)
         self._metric_identifiers = list(metrics or ())
         self._metrics: list[Any] | None = None
         self._loss_tracker = _loss_tracker()

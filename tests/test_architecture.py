@@ -182,10 +182,10 @@ def decorated_with(function, name):
     return any(isinstance(d, ast.Name) and d.id == name for d in function.decorator_list)
 
 
-def kernel_functions():
+def kernel_functions(decorator="kernel"):
     for path in sorted(KERNELS.glob("*.py")):
         for node in tree_of(path).body:
-            if isinstance(node, ast.FunctionDef) and decorated_with(node, "kernel"):
+            if isinstance(node, ast.FunctionDef) and decorated_with(node, decorator):
                 yield pytest.param(node, id=f"{path.stem}.{node.name}")
 
 
@@ -201,12 +201,21 @@ def test_kernels_flush_denormals_and_give_the_mode_back(function):
     assert len(exits) <= 1, "a way out that does not restore the mode"
 
 
+@pytest.mark.parametrize("function", list(kernel_functions("part")))
+def test_parts_of_a_step_name_their_thread_and_leave_the_mode_to_the_step(function):
+    parameters = [a.arg for a in function.args.args]
+    if function.name != "batch_loss":  # one thread does it
+        assert parameters[:2] == ["thread", "threads"]
+    assert "_denormals" not in ast.unparse(function)
+
+
 def test_every_kernel_is_public_and_in_the_table():
     import minisgd_kernels
 
     defined = {param.values[0].name for param in kernel_functions()}
     assert defined == set(minisgd_kernels.__all__)
     table = (ROOT / "kernels" / "README.md").read_text(encoding="utf-8")
+    defined |= {param.values[0].name for param in kernel_functions("part")}
     assert not [name for name in sorted(defined) if f"`{name}`" not in table]
 
 

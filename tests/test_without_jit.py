@@ -31,9 +31,10 @@ LONG = DRAW.normal(0, 1, (2, 400)).astype(F32)
 MANY = DRAW.normal(0, 1, (17, 3)).astype(F32)
 WIDE = DRAW.normal(0, 1, (1, 8300)).astype(F32)
 
-# Kernel -> the arguments of its calls. What ends in _inplace changes the first array or two.
+# Kernel -> the arguments of its calls. What ends in _inplace (or pack) changes an array or two.
 CALLS = {
     "accumulate_inplace": [(FLAT, POSITIVE)],
+    "all_finite": [(FLAT,), (EDGES,)],
     "add": [(A, B), (A, B[0])],
     "average_inplace": [(FLAT, POSITIVE, F32(0.9))],
     "binary_hits": [(FLAT, FLAT, F32(0.5)), (np.ones(99, F32), FLAT, F32(0.5))],
@@ -43,6 +44,7 @@ CALLS = {
     "clipped_by_norm": [(FLAT, F32(0.5)), (FLAT, F32(1000))],
     "clipped_by_value": [(FLAT, F32(0.5))],
     "copy_inplace": [(FLAT, POSITIVE), (FLAT, F32(0.5))],
+    "count_zeros": [(FLAT,), (EDGES[:3],)],
     "decay_inplace": [(FLAT, F32(0.01))],
     "dense": [(A, B.T.copy(), B[:, 0].copy()), (A[:3], B.T.copy(), B[:, 0].copy())],
     "divide": [(A, B)],
@@ -63,6 +65,7 @@ CALLS = {
     "multiply": [(A, B)],
     "nesterov_inplace": [(FLAT, POSITIVE, FLAT[::-1].copy(), F32(0.1), F32(0.9))],
     "numbers": [(3,)],
+    "pack": [(A, np.ones(9 * 16, F32))],
     "philox_normal": [(KEY, COUNTER, F32(0), F32(1), 301)],
     "philox_shuffle": [(KEY, COUNTER, 30)],
     "philox_truncated_normal": [(KEY, COUNTER, F32(0), F32(1), 41)],
@@ -112,7 +115,9 @@ CALLS = {
     "sum_of_squares_inplace": [(np.zeros(3, F32), 1, FLAT)],
     "sum_rows": [(A,)],
     "tanh": [(FLAT,), (EDGES,), (FLAT.astype(float),)],
+    "unpack": [(np.tile(FLAT, 2)[: 9 * 16].copy(), A)],
     "where": [(FLAT > 0, FLAT, POSITIVE)],
+    "zero_maps": [(np.maximum(A, 0),)],
 }
 
 
@@ -123,7 +128,9 @@ def results() -> dict[str, np.ndarray]:
         for number, arguments in enumerate(calls):
             own = [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
             value = getattr(kernels, name)(*own)
-            changed = [value] if value is not None else own[: 2 if "inplace" in name else 1]
+            two = "inplace" in name or "pack" in name
+            changed = [value] if value is not None else own[: 2 if two else 1]
+            changed = list(value) if isinstance(value, tuple) else changed
             for i, array in enumerate(changed):
                 found[f"{name} {number} {i}"] = np.asarray(array)
     return found

@@ -42,6 +42,7 @@ _MODULES = {
     "hits": ("binary_hits", "categorical_hits", "sparse_hits"),
     "indexing": ("gather_rows", "scatter_add"),
     "linear": ("dense", "matmul", "matmul_nt", "matmul_tn", "sum_rows"),
+    "packing": ("all_finite", "count_zeros", "pack", "unpack", "zero_maps"),
     "philox": (
         "philox_uint32",
         "philox_normal",

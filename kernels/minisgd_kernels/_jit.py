@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import numba
 import numpy.typing as npt
+from numba import types
 from numba.core import config as numba_config
 
 Array = npt.NDArray[Any]
@@ -79,10 +80,20 @@ def kernel(function: F) -> F:
 def part(function: F) -> F:
     """Compile a kernel that does one thread's part of a training step, and keep it like `kernel`.
 
-    It is called by compiled code only: by a printed step, which sets the thread's denormal mode
-    once for all of them.
+    It is called by a printed step, which sets the thread's denormal mode once for all parts. A
+    number that is written out there is passed like any other; Numba would compile the part once
+    more for each such number.
     """
-    return kernel(function)
+    compiled: Any = kernel(function)
+    if not numba_config.DISABLE_JIT:
+        resolve = compiled.get_call_template
+
+        def resolve_plain(arguments: Any, keywords: Any) -> Any:
+            plain = {name: types.unliteral(kind) for name, kind in keywords.items()}
+            return resolve(tuple(types.unliteral(kind) for kind in arguments), plain)
+
+        compiled.get_call_template = resolve_plain
+    return compiled  # type: ignore[no-any-return]
 
 
 def helper(function: F) -> F:

@@ -29,6 +29,8 @@ from minisgd_kernels._jit import Array
 
 WORD = 64  # bits in a word of a bit map
 ROWS = 4  # of a tile
+KEEP, STORE, SGD, MOMENTUM, NESTEROV = range(-1, 4)  # what happens to a gradient
+
 NARROW = 16  # columns of the narrow tile: every width is padded to a multiple of it
 
 
@@ -47,7 +49,7 @@ _LANES, WIDE = (16, 64) if _has_avx512() else (8, NARROW)
 _F32, _I1, _I32, _I64 = ir.FloatType(), ir.IntType(1), ir.IntType(32), ir.IntType(64)
 _VECTOR = ir.VectorType(_F32, _LANES)
 _ZEROS = ir.Constant(_VECTOR, [0.0] * _LANES)
-_MINUS_ZEROS = ir.Constant(_VECTOR, [-0.0] * _LANES)
+_MINUS_ZEROS = ir.Constant(_VECTOR, [-0.0] * _LANES)  # adding to it changes nothing, not even -0
 _FIRST_LANE = ir.Constant(ir.VectorType(_I32, _LANES), [0] * _LANES)
 
 
@@ -158,17 +160,79 @@ def _over_bits(
 
 
 _ARGUMENTS = (
-    "c c_at c_stride add a rows first column last words word far start stop w w_at w_stride"
+    "c c_at c_stride add a rows first column last words word far start stop w w_at w_stride "
+    "rule p v p_at p_stride lr mu"
 )
+_ARRAYS = "c a rows words w p v"
+
+
+def _store(builder: Any, p: dict[str, Any], sums: list[list[Any]]) -> None:
+    """Sums into `c`, or added to what there is."""
+    add = builder.icmp_signed("!=", p["add"], _int(0))
+    for r, row in enumerate(sums):
+        at = builder.add(p["c_at"], builder.mul(p["c_stride"], _int(r)))
+        for v, sum_ in enumerate(row):
+            place = builder.add(at, _int(v * _LANES))
+            before = builder.select(add, _load_vector(builder, p["c"], place), _MINUS_ZEROS)
+            total = builder.fadd(before, sum_)
+            builder.store(total, _vector_at(builder, p["c"], place)).align = 4
+
+
+def _update(builder: Any, p: dict[str, Any], g: Any, place: Any, rule: int) -> None:
+    """Parameters and velocities at a place, after a step with the gradient `g`: as in `update`."""
+    lr, mu = _splat(builder, p["lr"]), _splat(builder, p["mu"])
+    new = g
+    if rule != STORE:
+        change = builder.fmul(g, lr)
+        if rule != SGD:
+            old = builder.fmul(_load_vector(builder, p["v"], place), mu)
+            velocity = builder.fsub(old, change)
+            builder.store(velocity, _vector_at(builder, p["v"], place)).align = 4
+        before = _load_vector(builder, p["p"], place)
+        if rule == SGD:
+            new = builder.fsub(before, change)
+        elif rule == MOMENTUM:
+            new = builder.fadd(before, velocity)
+        else:
+            new = builder.fadd(before, builder.fsub(builder.fmul(velocity, mu), change))
+    builder.store(new, _vector_at(builder, p["p"], place)).align = 4
+
+
+def _store_or_update(builder: Any, p: dict[str, Any], sums: list[list[Any]]) -> None:
+    """What `rule` says: KEEP stores the sums in `c`; the others take them for gradients of `p`."""
+    end = builder.append_basic_block("updated")
+    keep = builder.append_basic_block("keep")
+    switch = builder.switch(p["rule"], keep)
+    builder.position_at_end(keep)
+    _store(builder, p, sums)
+    builder.branch(end)
+    for rule in (STORE, SGD, MOMENTUM, NESTEROV):
+        block = builder.append_basic_block("update")
+        switch.add_case(_int(rule), block)
+        builder.position_at_end(block)
+        add = builder.icmp_signed("!=", p["add"], _int(0))
+        for r, row in enumerate(sums):
+            at = builder.add(p["p_at"], builder.mul(p["p_stride"], _int(r)))
+            c_at = builder.add(p["c_at"], builder.mul(p["c_stride"], _int(r)))
+            for v, sum_ in enumerate(row):
+                place = builder.add(c_at, _int(v * _LANES))
+                before = builder.select(add, _load_vector(builder, p["c"], place), _MINUS_ZEROS)
+                g = builder.fadd(before, sum_)
+                _update(builder, p, g, builder.add(at, _int(v * _LANES)), rule)
+        builder.branch(end)
+    builder.position_at_end(end)
 
 
 def _compiled(height: int, width: int, by_rows: bool, bits: bool) -> Any:
     """The tile as an intrinsic: Numba calls `code` to have it put into a kernel."""
     vectors = range(width // _LANES)
+    names = _ARGUMENTS.split()
+    if by_rows:
+        names = names[: names.index("rule")]
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        p = dict(zip(_ARGUMENTS.split(), arguments, strict=True))
-        for name, kind in zip(_ARGUMENTS.split(), signature.args, strict=True):
+        p = dict(zip(names, arguments, strict=True))
+        for name, kind in zip(names, signature.args, strict=True):
             if isinstance(kind, types.Array):
                 array = context.make_array(kind)(context, builder, p[name])
                 p[name] = array.data
@@ -203,29 +267,22 @@ def _compiled(height: int, width: int, by_rows: bool, bits: bool) -> Any:
             sums = _over_bits(builder, step, sums, *ones)
         else:
             sums = _over_range(builder, step, sums, p["start"], p["stop"])
-        add = builder.icmp_signed("!=", p["add"], _int(0))
-        for r in range(height):
-            row = builder.add(p["c_at"], builder.mul(p["c_stride"], _int(r)))
-            for v in vectors:
-                at = builder.add(row, _int(v * _LANES))
-                # From -0, to which adding changes nothing, not even -0.
-                before = builder.select(add, _load_vector(builder, p["c"], at), _MINUS_ZEROS)
-                sum_ = builder.fadd(before, sums[r * len(vectors) + v])
-                builder.store(sum_, _vector_at(builder, p["c"], at)).align = 4
+        by_row = [sums[r * len(vectors) : (r + 1) * len(vectors)] for r in range(height)]
+        (_store if by_rows else _store_or_update)(builder, p, by_row)
         return context.get_dummy_value()
 
-    index, array = types.intp, "c a rows words w".split()
+    def kinds(given: tuple[Any, ...]) -> Any:
+        def kind(name: str, received: Any) -> Any:
+            number = types.float32 if name in ("lr", "mu") else types.intp
+            return received if name in _ARRAYS.split() else number
+
+        return types.void(*map(kind, names, given)), code
 
     # Numba reads the parameters' names off the function.
-    def tile(
-        context, c, c_at, c_stride, add, a, rows, first, column, last, words, word, far, start,
-        stop, w, w_at, w_stride,
-    ):  # type: ignore[no-untyped-def]  # fmt: skip
-        given = dict(c=c, a=a, rows=rows, words=words, w=w)
-        kinds = [given[name] if name in array else index for name in _ARGUMENTS.split()]
-        return types.void(*kinds), code
-
-    return intrinsic(tile)
+    parameters = ", ".join(names)
+    scope: dict[str, Any] = {"kinds": kinds}
+    exec(f"def tile(context, {parameters}):\n    return kinds(({parameters},))", scope)
+    return intrinsic(scope["tile"])
 
 
 def _interpreted(height: int, width: int, by_rows: bool, bits: bool) -> Any:
@@ -234,8 +291,10 @@ def _interpreted(height: int, width: int, by_rows: bool, bits: bool) -> Any:
     def tile(
         c: Array, c_at: int, c_stride: int, add: int, a: Array, rows: Array, first: int,
         column: int, last: int, words: Array, word: int, far: int, start: int, stop: int,
-        w: Array, w_at: int, w_stride: int,
+        w: Array, w_at: int, w_stride: int, rule: int = KEEP, p: Any = None, v: Any = None,
+        p_at: int = 0, p_stride: int = 0, lr: Any = 0, mu: Any = 0,
     ) -> None:  # fmt: skip
+        flat = c.reshape(-1)
         for r in range(height):
             sums = np.zeros(width, w.dtype)
             for k in range(start, stop):
@@ -247,9 +306,20 @@ def _interpreted(height: int, width: int, by_rows: bool, bits: bool) -> Any:
                 else:
                     number = a[rows[first + k], min(column + r, last)]
                 for j in range(width):
-                    sums[j] = fma(number, w[w_at + k * w_stride + j], sums[j])
-            out = c[c_at + r * c_stride :][:width]
-            out[:] = (out if add else 0) + sums
+                    sums[j] = fma(number, w.reshape(-1)[w_at + k * w_stride + j], sums[j])
+            out = flat[c_at + r * c_stride :][:width]
+            if add:
+                sums += out
+            at = slice(p_at + r * p_stride, p_at + r * p_stride + width)
+            if rule == KEEP:
+                out[:] = sums
+            elif rule == STORE:
+                p[at] = sums
+            elif rule == SGD:
+                p[at] -= sums * lr
+            else:
+                v[at] = v[at] * mu - sums * lr
+                p[at] += v[at] if rule == MOMENTUM else v[at] * mu - sums * lr
 
     return tile
 
@@ -259,15 +329,17 @@ def _tile(height: int, width: int, by_rows: bool, bits: bool) -> Any:
     return make(height, width, by_rows, bits)
 
 
-# c[c_at + r * c_stride + j] = sum over k of a[...] * w[w_at + k * w_stride + j], added to what there
-# is if `add` is 1. `c` and `w` are flat, `a` is a matrix, read at [rows[first + r], k]
-# (`by_rows`; no row beyond rows[last]) or at [rows[first + k], column + r] (no column beyond last).
+# c[c_at + r * c_stride + j] = sum over k of a[...] * w[w_at + k * w_stride + j], added to what is
+# there if `add` is 1. `c` and `w` are read as flat arrays, `a` is a matrix, read at
+# [rows[first + r], k], but at no row beyond rows[last].
 rows_wide = _tile(ROWS, WIDE, True, False)
 rows_wide_skipping = _tile(ROWS, WIDE, True, True)
 rows_narrow = _tile(ROWS, NARROW, True, False)
 rows_narrow_skipping = _tile(ROWS, NARROW, True, True)
 row_wide = _tile(1, WIDE, True, False)
 row_wide_skipping = _tile(1, WIDE, True, True)
+# The same with `a` read at [rows[first + k], column + r], at no column beyond `last`. Unless `rule`
+# is KEEP, the result goes at once into the parameters at p[p_at + r * p_stride + j].
 columns_wide = _tile(ROWS, WIDE, False, False)
 columns_wide_skipping = _tile(ROWS, WIDE, False, True)
 columns_narrow = _tile(ROWS, NARROW, False, False)

@@ -21,11 +21,12 @@ from minisgd_kernels import _tile
 from minisgd_kernels._intrinsics import fma
 from minisgd_kernels._jit import Array, Scalar, helper, part
 from minisgd_kernels._order import first_rows, k_ends
-from minisgd_kernels._tile import NARROW, ROWS, WIDE, WORD
+from minisgd_kernels._tile import KEEP, NARROW, ROWS, WIDE, WORD
 from minisgd_kernels.packing import GROUP, by_units, padded, place, sample_share, share
 from minisgd_kernels.reduce import PACKET, sum_vector
 
-STORE, SGD, MOMENTUM, NESTEROV = 0, 1, 2, 3  # what happens to a gradient: see `weight_step`
+# What becomes of a gradient: it is kept, or taken for a step by one of the rules of `update`.
+STORE, SGD, MOMENTUM, NESTEROV = _tile.STORE, _tile.SGD, _tile.MOMENTUM, _tile.NESTEROV
 
 _CHUNK = 32  # samples that pass a panel of weights while it is in the cache
 _BIASES = 128  # bias gradients that are summed side by side
@@ -380,38 +381,39 @@ def weight_step(
             word = row // GROUP - g_start
             if skip and rule == SGD and ends.size == 1 and count <= WORD and words[word] == 0:
                 continue  # all zeros: the gradient is 0, and the weights stay what they are
+            full = row + ROWS <= k_stop
+            p_at = w_at + row * stride
             for block in range(ends.size):
                 add, end = min(block, 1), ends[block]
+                what = rule if full and end == count else KEEP
                 n, g_at = end - k, k * g.shape[1] + column
                 if skip and wide:
                     _columns_wide_skipping(
                         scratch, 0, width, add, x, rows, first + k, row, inputs - 1, words, word,
-                        far, 0, n, g, g_at, g.shape[1],
+                        far, 0, n, g, g_at, g.shape[1], what, w, v, p_at, stride, lr, mu,
                     )  # fmt: skip
                 elif skip:
                     _columns_narrow_skipping(
                         scratch, 0, width, add, x, rows, first + k, row, inputs - 1, words, word,
-                        far, 0, n, g, g_at, g.shape[1],
+                        far, 0, n, g, g_at, g.shape[1], what, w, v, p_at, stride, lr, mu,
                     )  # fmt: skip
                 elif wide:
                     _columns_wide(
-                        scratch, 0, width, add, x, rows, first + k, row, inputs - 1, words, 0, 0, 0,
-                        n, g, g_at, g.shape[1],
+                        scratch, 0, width, add, x, rows, first + k, row, inputs - 1, words, 0,
+                        0, 0, n, g, g_at, g.shape[1], what, w, v, p_at, stride, lr, mu,
                     )  # fmt: skip
                 else:
                     _columns_narrow(
-                        scratch, 0, width, add, x, rows, first + k, row, inputs - 1, words, 0, 0, 0,
-                        n, g, g_at, g.shape[1],
+                        scratch, 0, width, add, x, rows, first + k, row, inputs - 1, words, 0,
+                        0, 0, n, g, g_at, g.shape[1], what, w, v, p_at, stride, lr, mu,
                     )  # fmt: skip
                 word += (n + WORD - 1) // WORD * far
                 k = end
-            # The rows of a panel follow one another, so those of a tile are one piece.
-            height = min(ROWS, k_stop - row)
-            pieces, size = (1, height * width) if stride == width else (height, width)
-            for r in range(pieces):
-                at = w_at + (row + r) * stride
-                piece = scratch[r * size : (r + 1) * size]
-                _update(piece, w[at : at + size], v[at : at + size], rule, lr, mu)
+            if not full:  # a tile that reaches beyond the last row
+                for r in range(k_stop - row):
+                    at = p_at + r * stride
+                    piece = scratch[r * width : (r + 1) * width]
+                    _update(piece, w[at : at + width], v[at : at + width], rule, lr, mu)
         column += width
 
 

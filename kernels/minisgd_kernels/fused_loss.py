@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minisgd_kernels._intrinsics import flush_denormals, restore_denormals
-from minisgd_kernels._jit import Array, Scalar, helper, kernel, part
+from minisgd_kernels._jit import Array, Scalar, helper, part
 from minisgd_kernels._math import exp, exp_tail, log, log_tail
 from minisgd_kernels._onednn import exp as exp_softmax
 from minisgd_kernels._tile import NARROW
@@ -153,7 +152,7 @@ def softmax_cross_entropy_step(
     the largest logit, if `of_logits` is 1) is that of `y`. No gradient if `g` has no rows.
     """
     begin, end = sample_share(count, thread, threads)
-    width = min(SIDE_BY_SIDE, padded(end - begin))
+    width = max(NARROW, min(SIDE_BY_SIDE, padded(end - begin)))
     z, e, sums, total, largest = _split(scratch, classes, width)
     log_sums, in_packets = largest, count // PACKET * PACKET  # the maxima are done with by then
     right = 0
@@ -191,7 +190,7 @@ def sparse_softmax_cross_entropy_step(
 ) -> None:  # fmt: skip
     """The same for class numbers `y` (samples,) int64."""
     begin, end = sample_share(count, thread, threads)
-    width = min(SIDE_BY_SIDE, padded(end - begin))
+    width = max(NARROW, min(SIDE_BY_SIDE, padded(end - begin)))
     z, e, sums, total, largest = _split(scratch, classes, width)
     right = 0
     for start in range(begin, end, SIDE_BY_SIDE):
@@ -212,10 +211,8 @@ def sparse_softmax_cross_entropy_step(
     hits[NARROW * thread] = right
 
 
-@kernel
-def batch_loss(losses: Array, count: int, lanes: Array) -> Scalar:
-    """``sum(losses[:count]) / count``; `lanes` is scratch, shape (4, 8)."""
-    mode = flush_denormals()
-    out = sum_vector(losses, 0, count, lanes) / losses.dtype.type(count)
-    restore_denormals(mode)
-    return out
+@part
+def batch_loss(losses: Array, count: int, scratch: Array) -> Scalar:
+    """``sum(losses[:count]) / count``: for one thread."""
+    lanes = scratch[: 4 * PACKET].reshape((4, PACKET))
+    return sum_vector(losses, 0, count, lanes) / losses.dtype.type(count)

@@ -18,6 +18,7 @@ from minisgd_kernels._tile import NARROW, WIDE, WORD
 
 GROUP = 4  # neighbouring columns of the data that the weights' gradient takes together
 _ALIGNMENT = 128  # two cache lines: processors fetch them in pairs
+_ZERO, _SMALLEST = np.float32(0), np.float32(np.finfo(np.float32).tiny)
 _LARGEST = np.float32(np.finfo(np.float32).max)
 
 
@@ -26,7 +27,8 @@ def aligned_zeros(shape: Any, dtype: Any = np.float32) -> Array:
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     memory = np.zeros(size + _ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % _ALIGNMENT
-    return memory[start : start + size].view(dtype).reshape(shape)
+    aligned: Array = memory[start : start + size].view(dtype).reshape(shape)
+    return aligned
 
 
 @helper
@@ -80,9 +82,10 @@ def pack(weights: Array, packed: Array) -> None:
     for column in range(0, padded(units), NARROW):
         start, stride = place(column, k, units)
         for i in range(k):
-            for j in range(NARROW):
-                inside = column + j < units
-                packed[start + i * stride + j] = weights[i, column + j] * 1 if inside else 0
+            packed[start + i * stride : start + i * stride + NARROW] = 0
+            for j in range(min(NARROW, units - column)):
+                x = weights[i, column + j]
+                packed[start + i * stride + j] = x * _ZERO if abs(x) < _SMALLEST else x
     restore_denormals(mode)
 
 
@@ -125,18 +128,31 @@ def count_zeros(x: Array) -> int:
 def zero_maps(x: Array) -> tuple[Array, Array]:
     """What is not zero in a matrix of samples (n, k), as bits.
 
-    The first map has a bit an element, ``ceil(k / 64)`` words a sample; the second, (n, ceil(k / 4)),
-    is 1 where any of four neighbouring columns is not zero. A denormal counts as zero.
+    The first map has a bit an element, ``ceil(k / 64)`` words a sample; the second, of shape
+    (n, ceil(k / 4)), is 1 where any of four neighbouring columns is not zero. A denormal counts as
+    zero.
     """
     mode = flush_denormals()
     n, k = x.shape
-    pixels = np.zeros((n, (k + WORD - 1) // WORD), np.int64)
+    words = (k + WORD - 1) // WORD
+    pixels = np.zeros((n, words), np.int64)
     groups = np.zeros((n, (k + GROUP - 1) // GROUP), np.uint8)
+    lit = np.zeros(words * WORD, np.uint8)  # a row's: bytes first, since they vectorise
     for i in range(n):
+        row, group, pixel = x[i], groups[i], pixels[i]
         for c in range(k):
-            lit = np.int64(x[i, c] != 0)
-            pixels[i, c // WORD] |= lit << np.int64(c % WORD)
-            groups[i, c // GROUP] |= np.uint8(lit)
+            lit[c] = row[c] != 0
+        for g in range(group.size):
+            at = GROUP * g
+            group[g] = lit[at] | lit[at + 1] | lit[at + 2] | lit[at + 3]
+        for word in range(words):
+            bits = np.int64(0)
+            for byte in range(8):
+                at = WORD * word + 8 * byte
+                low = lit[at] | lit[at + 1] << 1 | lit[at + 2] << 2 | lit[at + 3] << 3
+                high = lit[at + 4] | lit[at + 5] << 1 | lit[at + 6] << 2 | lit[at + 7] << 3
+                bits |= (np.int64(low) | np.int64(high) << 4) << np.int64(8 * byte)
+            pixel[word] = bits
     restore_denormals(mode)
     return pixels, groups
 

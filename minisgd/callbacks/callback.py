@@ -49,6 +49,10 @@ class Callback:
         if the number of batches is not known.
     model : object
         The model that is trained. Set ``model.stop_training = True`` to end training.
+    every_batch : bool
+        Not in Keras: whether the batch hooks, if overridden, must hear of every batch. With False
+        a compiled `fit` runs some hundredths of a second between two calls: ``batch`` then skips
+        numbers, and the logs are those of the last batch that was run.
 
     Examples
     --------
@@ -62,6 +66,8 @@ class Callback:
     ----------
     Keras, ``keras/src/callbacks/callback.py``.
     """
+
+    every_batch = True
 
     # On the class as well, so that a subclass which forgets super().__init__() still has them.
     params: dict[str, Any] | None = None

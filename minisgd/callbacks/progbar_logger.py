@@ -26,6 +26,8 @@ class ProgbarLogger(Callback):
     Keras, ``keras/src/callbacks/progbar_logger.py``.
     """
 
+    every_batch = False  # it draws now and then anyway
+
     def __init__(self) -> None:
         super().__init__()
         self.seen = 0

@@ -7,11 +7,11 @@ Read `record` (how a step becomes a flat list of calls), `printer` (how the list
 from typing import Any
 
 from minisgd.compiler import trace
-from minisgd.compiler.runner import Runner
-from minisgd.compiler.text import compiled_source
+from minisgd.compiler.runner import WORTH_STEPS, Runner
+from minisgd.compiler.text import compiled_source, explain
 from minisgd.compiler.threads import get_threads, set_threads
 
-__all__ = ["Runner", "compiled_source", "get_threads", "set_threads"]
+__all__ = ["WORTH_STEPS", "Runner", "compiled_source", "explain", "get_threads", "set_threads"]
 
 
 def __getattr__(name: str) -> Any:

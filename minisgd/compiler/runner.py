@@ -13,22 +13,22 @@ from typing import Any
 
 import numpy as np
 
-from minisgd.callbacks import ProgbarLogger
 from minisgd.callbacks.callback import CallbackList, does_nothing
 from minisgd.compiler import files
 from minisgd.compiler.printer import parameters_of
 from minisgd.compiler.record import NotCompilableError
-from minisgd.compiler.sources import as_it_is, fused_data
+from minisgd.compiler.sources import Source
 from minisgd.compiler.threads import get_threads
 from minisgd.compiler.trace import Program
 from minisgd.compiler.workspace import Workspace
 from minisgd.data import EpochIterator, Span
 from minisgd.optimizers import schedules
+from minisgd.primitive import recorders
 from minisgd.tensor import Array, Variable
 from minisgd.utils.progbar import write_line
 
 _SECONDS = 0.03  # between two looks at the progress bar, Ctrl-C and `stop_training`
-_WORTH_STEPS = 500  # a fit with fewer steps is over before Numba has compiled anything
+WORTH_STEPS = 500  # a fit with fewer steps is over before Numba has compiled anything
 
 # What each model ran last, by kind of step.
 _programs: weakref.WeakKeyDictionary[Any, dict[str, tuple[Any, Program]]]
@@ -58,7 +58,11 @@ class Runner:
         self.planned = epochs * self.steps
         self._one_by_one = _sees_batches(hooks, kind)
         self._pace = 0.0  # steps a second
-        self._data: dict[str, Any] | None = None
+        # A callback of the user's may change the data between two epochs.
+        self._may_change = any(
+            not type(callback).__module__.startswith("minisgd.") for callback in hooks.callbacks
+        )
+        self._source: Any = None
         self._workspace: Workspace | None = None
         self._function: Any = None
         self._refused: Any = None
@@ -87,11 +91,12 @@ class Runner:
     def _current(self, span: Span) -> Program | None:
         """The program that fits the model as it is now."""
         model, kind = self.model, self.kind
-        if model.run_eagerly or model.jit_compile is False:
-            self._refuse("run_eagerly=True" if model.run_eagerly else "jit_compile=False")
+        if model.run_eagerly or not model.jit_compile or recorders.active:
+            reason = "run_eagerly=True" if model.run_eagerly else "jit_compile=False"
+            self._refuse("a GradientTape is recording" if recorders.active else reason)
             return None
         key = _fingerprint(model, kind, span)
-        if self.program is not None and self._function is not None:
+        if self.program is not None and not (self._may_change and not span.step):
             if _programs.get(model, {}).get(kind, (None,))[0] == key:
                 return self.program
         if key == self._refused:
@@ -104,8 +109,8 @@ class Runner:
                 program = Program(model, kind, span.data)
                 key = _fingerprint(model, kind, span)  # the first recording chooses metrics
                 _programs.setdefault(model, {})[kind] = (key, program)
-            text = self._choose(program, span)
-            if model.jit_compile == "auto" and self.planned < _WORTH_STEPS:
+            text = program.in_use = self._choose(program, span)
+            if model.jit_compile == "auto" and self.planned < WORTH_STEPS:
                 if not files.is_compiled(text, kind):
                     raise NotCompilableError(
                         f"{self.planned} steps are over before they are compiled "
@@ -121,16 +126,15 @@ class Runner:
         return program
 
     def _choose(self, program: Program, span: Span) -> str:
-        """Take the fused step if this program and these data have one; returns the text."""
-        threads = get_threads()
+        """Take the fused step if there is one; returns the text."""
+        data = span.data
+        fused = bool(program.fused) and data.x.dtype.kind == "f"
+        self._source = Source(program, data, fused, self._one_by_one)
         self._workspace = None
-        data = fused_data(program, span.data)
-        if data is None:
+        if not fused:
             return program.text
-        self._data = dict(data)
-        self._workspace = Workspace(
-            program.step, program.fused, program.variables, data["x"], span.data.batch_size, threads
-        )
+        x = None if self._source.whole is None else self._source.whole["x"]
+        self._workspace = Workspace(program, x, data.batch_size, get_threads())
         return program.fused_text(self._workspace.threads)
 
     def _refuse(self, reason: str) -> None:
@@ -146,7 +150,7 @@ class Runner:
         arguments = _arguments(program, span.count)
         count = span.count = len(arguments["phases"])
         sizes = span.sizes()
-        data, order, first = self._batches(program, span)
+        data, order, first = self._source.take(span)
         values: dict[str, Any] = {
             **{f"all_{name}": array for name, array in data.items()},
             "order": order, "batch_size": span.data.batch_size, "first": first,
@@ -166,19 +170,6 @@ class Runner:
             self._function(*[values[name] for name in parameters_of(step)])
         return values["outputs"] if self.kind == "predict" else self._logs(program, values, sizes)
 
-    def _batches(self, program: Program, span: Span) -> tuple[dict[str, Array], Array, int]:
-        """Arrays, the order of their samples, and the first batch."""
-        if self._data is None:
-            self._data = {name: as_it_is(getattr(span.data, name)) for name in program.step.data}
-        data = {name: array for name, array in self._data.items() if array is not None}
-        if len(data) == len(self._data):
-            order = np.arange(span.data.num_samples) if span.order is None else span.order
-            return data, order, span.first
-        # Kernels can't take one of the arrays as it is: copy the samples of this call.
-        batch = zip(_DATA, span.batch(), strict=True)
-        data = {name: tensor._array for name, tensor in batch if tensor is not None}
-        return data, np.arange(len(data["x"])), 0
-
     def _logs(self, program: Program, values: dict[str, Any], sizes: Array) -> Any:
         """Take the results of some steps into variables' versions, counters and metrics."""
         model, count = self.model, len(sizes)
@@ -186,7 +177,10 @@ class Runner:
             for variable in program.variables:
                 variable.version += count
             program.optimizer._iterations.array_inplace()[...] += count
-        model._loss_tracker.update_states(values["losses"], sizes)
+        if count == 1:
+            model._loss_tracker.update_state(values["losses"][0], sample_weight=sizes[0])
+        else:
+            model._loss_tracker.update_states(values["losses"], sizes)
         for metric, hits, elements in zip(
             model._metrics, values["hits"], program.elements, strict=True
         ):
@@ -243,11 +237,11 @@ _RULES = ("sgd_inplace", "momentum_inplace", "nesterov_inplace")
 
 
 def _sees_batches(hooks: CallbackList, kind: str) -> bool:
-    """Whether a callback wants to see every batch; the progress bar only looks now and then."""
+    """Whether a callback wants to hear of every batch; the progress bar doesn't."""
     if type(hooks) is not CallbackList:
         return True
     for callback in hooks.callbacks:
-        if type(callback) is not ProgbarLogger:
+        if getattr(callback, "every_batch", True):
             for when in ("begin", "end"):
                 if not does_nothing(callback, f"on_{kind}_batch_{when}"):
                     return True

@@ -7,22 +7,57 @@ import math
 import numpy as np
 
 from minisgd.compiler.trace import Program
-from minisgd.data import ArrayData
+from minisgd.data import ArrayData, Span
 from minisgd.tensor import Array
 
+_NAMES = ("x", "y", "sample_weight")
 
-def fused_data(program: Program, data: ArrayData) -> dict[str, Array] | None:
-    """X (N, D) float32, y (N, C) float32 or (N,) int64; None if a fused step can't take them."""
-    x = as_it_is(data.x)
-    if not program.fused or x is None or x.dtype != np.float32:
-        return None
-    found: dict[str, Array] = {"x": x.reshape(len(x), math.prod(x.shape[1:]))}
-    for call in program.fused:
-        if call.name == "cross_entropy" and data.y is not None:
-            sparse = call.params[0]
-            y = data.y.reshape(-1) if sparse else data.y
-            found["y"] = writable(np.ascontiguousarray(y, np.int64 if sparse else np.float32))
-    return found
+
+class Source:
+    """The data of one call of `fit`, for one program.
+
+    Parameters
+    ----------
+    program : Program
+    data : ArrayData
+    fused : bool
+        Whether x is to be (N, D) and y (N, C) float32 or (N,) int64.
+    copy : bool
+        Whether the samples are copied batch by batch, as eager steps do, since a callback may
+        change the arrays at any time. Otherwise they are read in place where that can be.
+
+    Attributes
+    ----------
+    whole : dict of numpy.ndarray, or None
+        The arrays as kernels take them; None if their samples are copied.
+    """
+
+    def __init__(self, program: Program, data: ArrayData, fused: bool, copy: bool) -> None:
+        self._program, self._fused = program, fused
+        arrays = {} if copy else {name: as_it_is(getattr(data, name)) for name in program.step.data}
+        whole = {name: array for name, array in arrays.items() if array is not None}
+        self.whole = self._shaped(whole) if len(whole) == len(program.step.data) else None
+
+    def take(self, span: Span) -> tuple[dict[str, Array], Array, int]:
+        """Arrays, the order of their samples, and the first batch."""
+        if self.whole is not None:
+            order = np.arange(span.data.num_samples) if span.order is None else span.order
+            return self.whole, order, span.first
+        batch = zip(_NAMES, span.batch(), strict=True)
+        data = {name: tensor._array for name, tensor in batch if tensor is not None}
+        return self._shaped(data), np.arange(len(data["x"])), 0
+
+    def _shaped(self, data: dict[str, Array]) -> dict[str, Array]:
+        if not self._fused:
+            return data
+        x = data["x"]
+        found = {"x": x.reshape(len(x), math.prod(x.shape[1:]))}
+        for call in self._program.fused:
+            if call.name == "cross_entropy":
+                sparse = call.params[0]
+                y = data["y"].reshape(-1) if sparse else data["y"]
+                found["y"] = writable(np.ascontiguousarray(y, np.int64 if sparse else np.float32))
+        return found
 
 
 def as_it_is(array: Array) -> Array | None:

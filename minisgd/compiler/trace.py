@@ -61,6 +61,7 @@ class Program:
         for kernel in printer.kernels:
             if not hasattr(getattr(minisgd_kernels, kernel), "overloads"):
                 raise NotCompilableError(f"compute kernel '{kernel}' is not compiled by Numba")
+        self.in_use = self.text  # or the fused text, once there are data that it can take
         self.fused: list[Call] = []
         self.not_fused = ""
         try:

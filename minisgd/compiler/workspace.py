@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from minisgd.compiler.fused_printer import buffers, fused_parameters, units_of
-from minisgd.compiler.printer import Step
-from minisgd.compiler.record import Call
-from minisgd.tensor import Array, Variable
+from minisgd.compiler.trace import Program
+from minisgd.tensor import Array
 
 _ZEROS_PAY_FROM = 0.3  # share of zeros in the data from which on skipping them is faster
 _SAMPLE = 1000  # samples by which the data are judged
+_TRY_AGAIN = 32  # calls after which the slower number of threads gets another chance
 _WORTH_A_THREAD = 100_000  # multiplications a step, from which on a second thread helps
 
 
@@ -27,30 +28,26 @@ class Workspace:
 
     Parameters
     ----------
-    step : Step
-    calls : list of Call
-        The fused step.
-    variables : list of Variable
-    x : numpy.ndarray, shape (N, D), float32
+    program : Program
+        With a fused step.
+    x : numpy.ndarray, shape (N, D), float32, or None
+        Data whose zeros may be skipped.
     batch_size : int
     threads : int
         At most so many.
     """
 
-    def __init__(
-        self, step: Step, calls: list[Call], variables: list[Variable], x: Array,
-        batch_size: int, threads: int,
-    ) -> None:  # fmt: skip
+    def __init__(self, program: Program, x: Array | None, batch_size: int, threads: int) -> None:
         from minisgd_kernels import fused, packing
 
         self._packing = packing
-        self.step, self.calls = step, calls
+        step, calls = program.step, program.fused
         self.names = fused_parameters(step, calls)
-        self.variables = dict(zip(step.variables, variables, strict=True))
+        self.variables = dict(zip(step.variables, program.variables, strict=True))
         weights = [step.shapes[str(c.inputs[1])] for c in calls if c.name == "dense"]
         work = 3 * batch_size * sum(rows * columns for rows, columns in weights)
         self.threads = threads if work >= _WORTH_A_THREAD else 1
-        features = x.shape[1]
+        features = weights[0][0]
         rows, zeros = packing.padded(batch_size), packing.aligned_zeros
         widths = [units for _, units in weights]
         self._packed = {
@@ -79,10 +76,13 @@ class Workspace:
         words = max(fused.words_size(w, batch_size) for w in (features, *widths))
         scratch = fused.scratch_size(max(widths))
         self._scratch = [(zeros(words, np.int64), zeros(scratch)) for _ in range(self.threads)]
+        self._seconds: dict[int, float] = {}  # a step by so many threads, as measured last
+        self._calls = 0
         self.maps = packing.no_maps()
-        sample = np.ascontiguousarray(x[:_SAMPLE]).reshape(-1)
-        if packing.count_zeros(sample) > _ZEROS_PAY_FROM * sample.size:
-            self.maps = packing.zero_maps(x)
+        if x is not None:
+            sample = x[:_SAMPLE].reshape(-1)
+            if packing.count_zeros(sample) > _ZEROS_PAY_FROM * sample.size:
+                self.maps = packing.zero_maps(x)
 
     def run(self, function: Callable[..., None], count: int, values: dict[str, Any]) -> None:
         """Run `count` steps and put the new weights into their variables.
@@ -93,8 +93,11 @@ class Workspace:
         skipping = self.maps[0].shape[0] > 0
         if skipping and not self._all_finite():
             self.maps, skipping = self._packing.no_maps(), False
-        threads = self.threads if count > 1 else 1
+        threads = self._threads_for(count)
+        start = perf_counter()
         self._call(function, threads, values)
+        if count > 1:
+            self._seconds[threads] = (perf_counter() - start) / count
         if skipping and not self._all_finite():
             self.maps = self._packing.no_maps()
             self._pack()
@@ -105,6 +108,15 @@ class Workspace:
                 self._packing.unpack(packed, variable._array)
             else:
                 variable._array[:] = packed[: variable.size]
+
+    def _threads_for(self, count: int) -> int:
+        """All threads, or one if that was faster: other programs may need the processors, too."""
+        if count == 1 or self.threads == 1:
+            return 1
+        self._calls += 1
+        choices = (self.threads, 1)
+        fast, slow = sorted(choices, key=lambda threads: self._seconds.get(threads, 0.0))
+        return slow if self._calls % _TRY_AGAIN == 0 else fast
 
     def _pack(self) -> None:
         for name, variable in self.variables.items():

@@ -1,0 +1,273 @@
+"""The fused step: rewrite rules, barriers, threads, processes and signals."""
+
+import re
+import threading
+
+import numpy as np
+import pytest
+
+import minisgd as keras
+from minisgd.compiler import fuse
+from minisgd.compiler.parallel import barriers
+from minisgd.compiler.record import Call
+
+RNG = np.random.default_rng(0)
+CLASSES = 10
+X = RNG.standard_normal((70, 200)).astype("f4") * (RNG.random((70, 200)) < 0.4)
+LABELS = RNG.integers(0, CLASSES, 70)
+ONE_HOT = np.eye(CLASSES, dtype="f4")[LABELS]
+
+D = keras.layers.Dense
+SGD = keras.optimizers.SGD
+
+
+def model_of(units, jit, optimizer="sgd", loss="categorical_crossentropy"):
+    keras.utils.set_random_seed(7)
+    stack = [keras.layers.Flatten(), *(D(n, "relu") for n in units), D(CLASSES, "softmax")]
+    model = keras.Sequential(stack)
+    optimizer = optimizer() if callable(optimizer) else optimizer
+    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=jit)
+    return model
+
+
+def bits(model, y=ONE_HOT, batch_size=32):
+    """Everything that a short run leaves behind."""
+    history = model.fit(X, y, batch_size, 2, verbose=0).history
+    arrays = [np.asarray(v) for v in (*model.weights, *model.optimizer.variables)]
+    arrays += [np.array(values) for values in history.values()]
+    return [array.tobytes() for array in arrays]
+
+
+@pytest.fixture
+def threads():
+    """Set the number of threads; the default comes back at the end."""
+    yield keras.set_threads
+    keras.set_threads(None)
+
+
+# --- threads ---
+RULES = [
+    ([100], lambda: SGD(0.1)),
+    ([40, 10, 130], lambda: SGD(0.1, momentum=0.9, nesterov=True)),
+    ([], lambda: SGD(0.1, loss_scale_factor=3.0)),
+]
+
+
+@pytest.mark.parametrize(("units", "optimizer"), RULES, ids=["one", "three", "none"])
+def test_any_number_of_threads_gives_the_same_bits(units, optimizer, threads):
+    for batch_size in (64, 32, 1):
+        expected = bits(model_of(units, False, optimizer), ONE_HOT, batch_size)
+        for n in (1, 2, 3, 8):
+            threads(n)
+            model = model_of(units, True, optimizer)
+            assert bits(model, ONE_HOT, batch_size) == expected
+            assert "One fused train step" in model.compiled_source()
+
+
+def test_evaluate_and_predict_in_threads(threads):
+    threads(2)
+    results = []
+    for jit in (True, False):
+        model = model_of([100], jit)
+        results.append([model.evaluate(X, ONE_HOT, verbose=0), model.predict(X, verbose=0)])
+    assert results[0][0] == results[1][0]
+    assert results[0][1].tobytes() == results[1][1].tobytes()
+
+
+def test_two_fits_at_once(threads):
+    threads(2)
+    models = [model_of([100], jit) for jit in (True, True, False)]
+    for model in models:
+        model.build((None, 200))
+    fits = [threading.Thread(target=m.fit, args=(X, ONE_HOT, 8, 20, 0)) for m in models]
+    for fit in fits:
+        fit.start()
+    for fit in fits:
+        fit.join(60)
+        assert not fit.is_alive()
+    for model in models[1:]:
+        for ours, theirs in zip(models[0].get_weights(), model.get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_zeros_are_skipped_only_while_all_weights_are_finite(threads):
+    for broken in (np.nan, np.inf):
+        runs = []
+        for jit in (False, True):
+            model = model_of([100], jit, lambda: SGD(1e37))  # diverges
+            x = X.copy()
+            x[33, 7] = broken
+            model.fit(x, ONE_HOT, 4, 3, shuffle=False, verbose=0)
+            runs.append([np.isfinite(w) for w in model.get_weights()])
+        for ours, theirs in zip(*runs, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_number_of_threads(monkeypatch, threads):
+    assert keras.get_threads() >= 1
+    monkeypatch.setenv("MINISGD_NUM_THREADS", "3")
+    assert keras.get_threads() == 3
+    threads(2)
+    assert keras.get_threads() == 2
+    threads(None)
+    monkeypatch.setenv("MINISGD_NUM_THREADS", "many")
+    with pytest.raises(ValueError, match="MINISGD_NUM_THREADS: expected a number of threads"):
+        keras.get_threads()
+    for wrong in (0, -1, 1.5, True, "2"):
+        with pytest.raises(ValueError, match="`n`: expected a number of threads from 1 on"):
+            threads(wrong)
+
+
+# --- rewrite rules: each one, with and without, gives the same bits ---
+@pytest.mark.parametrize(
+    "rule",
+    [r for r in fuse.RULES if r not in (fuse.unused, fuse.turned_weights)],
+    ids=lambda rule: rule.__name__,
+)
+def test_a_rule_keeps_the_bits(rule, monkeypatch):
+    """Without the rule a step can't be fused: it runs with the general kernels."""
+    optimizer = lambda: SGD(0.1, momentum=0.9)  # noqa: E731
+    expected = bits(model_of([33, 20], True, optimizer))
+    monkeypatch.setattr(fuse, "RULES", tuple(r for r in fuse.RULES if r is not rule))
+    model = model_of([33, 20], True, optimizer)
+    assert bits(model) == expected
+    # These labels need no conversion.
+    assert (rule is fuse.converted_labels) != ("One train step" in model.compiled_source())
+
+
+def test_fused_class_numbers(monkeypatch):
+    loss = "sparse_categorical_crossentropy"
+    expected = bits(model_of([33], False, loss=loss), LABELS)
+    for labels in (LABELS, LABELS[:, None].astype(np.uint8)):
+        model = model_of([33], True, loss=loss)
+        assert bits(model, labels) == expected
+        assert "sparse_softmax_cross_entropy_step" in model.compiled_source()
+
+
+def calls_of(text):
+    """Recorded calls from lines like ``t1 = dense(x, w, b)``; in-place ones have no result."""
+    found = []
+    for line in text.split("\n"):
+        output, name, inputs = re.fullmatch(r"(?:(\w+) = )?(\w+)\((.*)\)", line.strip()).groups()
+        part = "" if output else "update"
+        found.append(Call(name, tuple(inputs.split(", ")), (), output or "", ("n", 4), part))
+    return found
+
+
+class Returns:
+    """The part of a step that the rules look at."""
+
+    kind, metrics, loss, prediction = "train", (), "t9", ""
+
+
+def test_each_rule_by_itself():
+    def result(rule, text):
+        return [(c.name, c.inputs, c.output) for c in rule(calls_of(text), Returns)]
+
+    relu = "t1 = dense(x, w, b)\nt2 = relu(t1)"
+    assert result(fuse.relu_into_dense, relu) == [("dense", ("x", "w", "b"), "t2")]
+    twice = relu + "\nt3 = tanh(t1)"
+    assert [name for name, *_ in result(fuse.relu_into_dense, twice)] == ["dense", "relu", "tanh"]
+    backward = "t3 = matmul_nt(g, w)\nt4 = relu_vjp(t3, h)"
+    assert result(fuse.relu_into_input_gradient, backward) == [
+        ("input_gradient", ("g", "w", "h"), "t4")
+    ]
+    update = "t5 = matmul_tn(x, g)\nt6 = sum_rows(g)\nmomentum_inplace(w, v, t5, rate, mu)\n"
+    update += "momentum_inplace(b, u, t6, rate, mu)"
+    assert result(fuse.update_into_gradient, update) == [
+        ("weight_step", ("x", "g", "w", "v"), ""),
+        ("bias_step", ("g", "b", "u"), ""),
+    ]
+    clipped = "t5 = matmul_tn(x, g)\nt6 = clipped_by_norm(t5, limit)\nsgd_inplace(w, t6, rate)"
+    with pytest.raises(fuse.NotFusableError, match="'clipped_by_norm' lies between"):
+        fuse.update_into_gradient(calls_of(clipped), Returns)
+    assert result(fuse.flattened_data, "t1 = reshape(x)\nt2 = dense(t1, w, b)") == [
+        ("dense", ("x", "w", "b"), "t2")
+    ]
+    assert result(fuse.converted_labels, "t1 = convert(y)\nt2 = loss(z, t1)") == [
+        ("loss", ("z", "y"), "t2")
+    ]
+    assert result(fuse.unused, "t1 = exp(x)\nt2 = exp(t1)\nt9 = exp(x)") == [("exp", ("x",), "t9")]
+    turned = "t4 = input_gradient(g, w, h)"
+    assert [name for name, *_ in result(fuse.turned_weights, turned)] == ["turn", "input_gradient"]
+
+
+def test_barriers_stand_where_threads_meet():
+    calls = [
+        Call("dense", ("x", "w", "b"), (), "h", ()),
+        Call("dense", ("h", "v", "c"), (), "z", ()),
+        Call("cross_entropy", ("z", "y", "f"), (), "g", ()),
+        Call("batch_results", (), (), "", ()),
+        Call("turn", ("v",), (), "v_turned", ()),
+        Call("input_gradient", ("g", "v", "h"), (), "k", ()),
+        Call("weight_step", ("x", "k", "w", "w"), (), "", ()),
+        Call("weight_step", ("h", "g", "v", "v"), (), "", ()),
+        Call("bias_step", ("g", "c", "c"), (), "", ()),
+    ]
+    # The narrow layer's samples are divided: a barrier before it and one behind the loss.
+    assert barriers(calls, lambda w: w == "w") == {1, 3}
+    # All layers' units are: more to wait for.
+    assert barriers(calls, lambda w: True) == {0, 1, 2, 3, 7}
+
+
+# --- processes, signals ---
+SCRIPT = """
+import os, signal, sys, threading, time
+import numpy as np
+import minisgd as keras
+keras.set_threads(int(sys.argv[1]))
+rng = np.random.default_rng(0)
+x = rng.random((4000, 300)).astype("f4")
+y = np.eye(10, dtype="f4")[rng.integers(0, 10, 4000)]
+def fit(epochs=1):
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.layers.Dense(100, "relu"), keras.layers.Dense(10, "softmax")])
+    model.compile("sgd", "categorical_crossentropy", ["accuracy"], jit_compile=True)
+    model.fit(x, y, epochs=epochs, verbose=0)
+    assert "One fused train step" in model.compiled_source()
+    return model.get_weights()[0].tobytes()
+"""
+FORK = """
+expected = fit(4)
+child = os.fork()
+if not child:
+    os._exit(0 if fit(4) == expected else 1)
+assert fit(4) == expected
+assert os.waitpid(child, 0)[1] == 0
+print("same")
+"""
+INTERRUPT = """
+fit()
+def interrupt():
+    time.sleep(0.5)
+    times.append(time.perf_counter())
+    os.kill(os.getpid(), signal.SIGINT)
+times = []
+threading.Thread(target=interrupt, daemon=True).start()
+try:
+    fit(100000)
+except KeyboardInterrupt:
+    print(time.perf_counter() - times[0])
+before = time.process_time()
+time.sleep(0.5)
+assert time.process_time() - before < 0.2, "something spins"
+"""
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_fork(run_python, n):
+    code = SCRIPT.replace('["accuracy"]', 'metrics=["accuracy"]') + FORK
+    assert run_python("import warnings\nwarnings.simplefilter('ignore')\n" + code, n) == "same"
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_ctrl_c_is_heard_at_once_and_nothing_spins_afterwards(run_python, n):
+    code = SCRIPT.replace('["accuracy"]', 'metrics=["accuracy"]') + INTERRUPT
+    assert min(float(run_python(code, n)) for _ in range(3)) < 0.2
+
+
+def test_one_core_and_more_threads_than_cores(run_python):
+    code = "import os\nos.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n" + SCRIPT
+    code = code.replace('["accuracy"]', 'metrics=["accuracy"]') + "print(hash_of(fit(2)))"
+    code = "import hashlib\nhash_of = lambda b: hashlib.sha256(b).hexdigest()\n" + code
+    assert len({run_python(code, n) for n in (1, 2, 4)}) == 1
