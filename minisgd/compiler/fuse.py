@@ -184,7 +184,8 @@ def _prediction(calls: list[Call], step: Step) -> list[Call]:
     softmax = last.name == "softmax"
     source = str(last.inputs[0]) if softmax else last.output
     kept = [c for c in calls if not (softmax and c is last)]
-    return [*kept, Call("prediction", (source,), (int(softmax), *last.params), "", last.shape, "forward")]
+    params = (int(softmax), *last.params)
+    return [*kept, Call("prediction", (source,), params, "", last.shape, "forward")]
 
 
 def relu_into_input_gradient(calls: list[Call], step: Step) -> list[Call]:
