@@ -285,6 +285,15 @@ def test_runs_of_one_second_get_folders_of_their_own(tmp_path):
     assert names == ["2026-01-31_18-05-59", "2026-01-31_18-05-59-2", "2026-01-31_18-05-59-3"]
 
 
+def test_explain_shows_a_step_twice(run):
+    result = run("explain", "--hidden", 5, "--momentum", 0.9)
+    assert result.exit_code == 0
+    assert "forward   t2 = relu(t1)" in result.output
+    assert "update    momentum_inplace(dense_kernel, dense_kernel_momentum, t17" in result.output
+    assert "def train_steps(" in result.output
+    assert "t2 (n, 5)" in result.output
+
+
 def test_info_and_version(run):
     result = run("info")
     assert result.exit_code == 0

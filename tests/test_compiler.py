@@ -312,6 +312,26 @@ def test_what_changes_between_two_fits_is_seen(change):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_a_stale_learning_rate_would_be_seen(monkeypatch):
+    """The test above is sharp: with the first call's rate for ever, the weights differ."""
+    from minisgd.compiler import runner
+
+    fresh, first = runner._arguments, {}
+
+    def stale(program, count):
+        arguments = fresh(program, count)
+        rate = first.setdefault("rate", arguments["learning_rates"][0])
+        return {**arguments, "learning_rates": np.full(count, rate, np.float32)}
+
+    runs = []
+    for jit in (True, False):
+        monkeypatch.setattr(runner, "_arguments", stale if jit else fresh)
+        model = small_model(jit)
+        model.fit(X, ONE_HOT, epochs=3, callbacks=[Change(double_rate)], **FIT)
+        runs.append(model.get_weights())
+    assert not np.array_equal(runs[0][0], runs[1][0])
+
+
 def test_per_batch_callbacks_see_every_batch():
     class Batches(keras.callbacks.Callback):
         def __init__(self):
@@ -367,6 +387,32 @@ def test_what_cannot_be_compiled_runs_eagerly_and_says_so(make, reason, capsys):
         with pytest.raises(ValueError, match="There is no compiled source") as raised:
             model.compiled_source()
         assert reason in str(raised.value)
+
+
+def test_jit_compile_is_checked():
+    with pytest.raises(ValueError, match="`jit_compile`: expected True, False or 'auto'"):
+        keras.Sequential([D(2)]).compile("sgd", "mse", jit_compile="always")
+
+
+def test_a_tape_of_the_users_own_hears_of_every_step():
+    model = small_model()
+    model.fit(X, ONE_HOT, **FIT)
+    with keras.GradientTape() as tape:
+        model.fit(X, ONE_HOT, **FIT)
+    assert tape.equations
+    assert "# Not in use: a GradientTape is recording" in model.compiled_source()
+
+
+def test_data_that_a_callback_changes_are_read_anew():
+    runs = []
+    for jit in (True, False):
+        x = X.copy()
+        halve = Change(lambda model, x=x: np.multiply(x, x[::-1], out=x))
+        model = small_model(jit)
+        model.fit(x, ONE_HOT, epochs=3, callbacks=[halve], **FIT)
+        runs.append(model.get_weights())
+    for ours, theirs in zip(*runs, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_a_short_fit_is_not_worth_compiling():
