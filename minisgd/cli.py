@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,61 +25,17 @@ from minisgd import __version__, callbacks, compiler, datasets, layers, optimize
 from minisgd.models import Sequential
 from minisgd.tensor import Array
 from minisgd.utils import machine
+from minisgd.utils.command_line import INTERRUPTED, Number, OneLineErrors
 from minisgd.utils.curve import can_draw_braille, draw_curve
 from minisgd.utils.progbar import write_line
 
-_INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
 _PIXELS, _CLASSES = 784, 10
 _CURVE_WIDTH = 72
 _DATASETS = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
 
 
-class _OneLineErrors(click.Group):
-    """A group whose errors are one line each, without the usage."""
-
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,
-        **extra: Any,
-    ) -> Any:
-        """Run the command; see `click.Command.main`."""
-        run = super().main
-        if not standalone_mode:
-            return run(args, prog_name, complete_var, standalone_mode=False, **extra)
-        try:
-            code = run(args, prog_name, complete_var, standalone_mode=False, **extra)
-        except click.ClickException as error:
-            context = getattr(error, "ctx", None)
-            command = context.command_path if context is not None else "minisgd"
-            message = " ".join(error.format_message().split())
-            hint = f" (see {command} --help)" if isinstance(error, click.UsageError) else ""
-            click.echo(f"{command}: {message}{hint}", err=True)
-            sys.exit(error.exit_code)
-        except click.Abort:
-            sys.exit(_INTERRUPTED)
-        sys.exit(code if isinstance(code, int) else 0)
-
-
-class _Number(click.FloatRange):
-    """A number in a range that float32 can hold; click lets NaN pass."""
-
-    name = "number"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Parse and check."""
-        number = float(super().convert(value, param, ctx))
-        if not abs(number) <= float(np.finfo(np.float32).max):
-            self.fail(f"{value} is not a finite float32 number.", param, ctx)
-        return number
-
-
 @click.group(
-    cls=_OneLineErrors,
+    cls=OneLineErrors,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )
@@ -152,7 +107,7 @@ def parity(path: Path | None, **choices: Any) -> None:
 @click.option(
     "--hidden", type=click.IntRange(1, 2**16), default=128, metavar="N", help="As in `train`."
 )
-@click.option("--momentum", type=_Number(0, 1), default=0.0, metavar="X", help="As in `train`.")
+@click.option("--momentum", type=Number(0, 1), default=0.0, metavar="X", help="As in `train`.")
 @click.option("--nesterov", is_flag=True, help="As in `train`.")
 def explain(hidden: int, momentum: float, nesterov: bool) -> None:
     """Print the kernel calls of one training step, and the function that `fit` makes of them."""
@@ -189,9 +144,9 @@ class Options:
     help="Images in a training step.",
 )
 @click.option(
-    "--learning-rate", type=_Number(min=0), default=0.01, metavar="X", help="Step size of SGD."
+    "--learning-rate", type=Number(min=0), default=0.01, metavar="X", help="Step size of SGD."
 )
-@click.option("--momentum", type=_Number(0, 1), default=0.0, metavar="X", help="Momentum of SGD.")
+@click.option("--momentum", type=Number(0, 1), default=0.0, metavar="X", help="Momentum of SGD.")
 @click.option("--nesterov", is_flag=True, help="Nesterov's momentum (with --momentum).")
 @click.option(
     "--hidden",
@@ -248,7 +203,7 @@ def train(parent: Path, no_save: bool, **choices: Any) -> None:
         _train(options, data, folder)
     except KeyboardInterrupt:
         write_line("\nInterrupted: nothing was saved.")
-        click.get_current_context().exit(_INTERRUPTED)
+        click.get_current_context().exit(INTERRUPTED)
     except MemoryError:
         raise click.ClickException(
             f"not enough memory for --hidden {options.hidden} --batch-size {options.batch_size}"
@@ -418,7 +373,7 @@ def _train(options: Options, data: _Data, folder: Path | None) -> None:
         else:
             _save(folder, model, options, data, started, history, progress.seconds, results)
     if results["interrupted"]:
-        click.get_current_context().exit(_INTERRUPTED)
+        click.get_current_context().exit(INTERRUPTED)
 
 
 def _results(

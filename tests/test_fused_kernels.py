@@ -140,7 +140,9 @@ def test_layers_have_the_bits_of_the_general_kernels(batch, threads, skip):
         dx = kernels.matmul_nt(case.g, case.w)
         assert_same_bits(case.input_gradient(case.x, relu=0), dx)
         assert_same_bits(case.input_gradient(case.x, relu=1), kernels.relu_vjp(dx, case.x))
-        dw, db = kernels.matmul_tn(case.x, case.g), kernels.sum_rows(case.g)
+        dw = kernels.matmul_tn(case.x, case.g)
+        # A bias of one unit is summed as a vector (`minisgd.ops.reduce.bias_gradient`).
+        db = kernels.sum_rows(case.g) if units > 1 else kernels.sum_all(case.g).reshape(1)
         for rule in (fused.STORE, fused.SGD, fused.MOMENTUM, fused.NESTEROV):
             expected = *stepped(rule, case.w, case.v, dw), *stepped(rule, case.b, case.v[0], db)
             for one, other in zip(case.steps(rule), expected, strict=True):
@@ -152,7 +154,9 @@ def test_products_that_the_reference_splits_or_packs():
     for batch, inputs, units in ((1, 784, 500), (130, 1024, 1024), (12_500, 5, 10)):
         case = Case(batch, inputs, units, 2)
         assert_same_bits(case.dense(relu=0), kernels.dense(case.x, case.w, case.b))
-        dw, db = kernels.matmul_tn(case.x, case.g), kernels.sum_rows(case.g)
+        dw = kernels.matmul_tn(case.x, case.g)
+        # A bias of one unit is summed as a vector (`minisgd.ops.reduce.bias_gradient`).
+        db = kernels.sum_rows(case.g) if units > 1 else kernels.sum_all(case.g).reshape(1)
         w, _, b, _ = case.steps(fused.SGD)
         assert_same_bits(w, stepped(fused.SGD, case.w, case.v, dw)[0])
         assert_same_bits(b, stepped(fused.SGD, case.b, case.v[0], db)[0])
@@ -188,7 +192,7 @@ def test_cross_entropies_have_the_bits_of_the_general_kernels(batch, threads):
         labels = rng.integers(0, classes, batch + 8)
         y = np.eye(classes, dtype=F32)[labels]
         y[::3] = rng.random(y[::3].shape)  # distributions, too
-        predicted = kernels.softmax(logits).argmax(-1)
+        predicted = kernels.softmax(logits, 16).argmax(-1)
 
         loss, g, hits, mean = losses(logits, y, order, threads, sparse=False)
         assert_same_bits(loss, kernels.softmax_cross_entropy(logits, y[chosen]))
@@ -217,7 +221,7 @@ def test_hits_are_those_of_the_probabilities():
     top = F32(0.25)
     near = np.nextafter(top, F32(0))  # another logit, but the same probability
     logits = np.array([[near, top, 0], [near, top, 0], [0, np.nan, 1], [np.inf, 0, 0]], F32)
-    assert kernels.softmax(logits)[0, 0] == kernels.softmax(logits)[0, 1]
+    assert kernels.softmax(logits, 16)[0, 0] == kernels.softmax(logits)[0, 1]
     labels = np.array([9, 9, 9, 0, 1, 1, 0])
     order = np.arange(7)
     for sparse in (False, True):
