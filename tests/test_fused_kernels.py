@@ -221,7 +221,7 @@ def test_hits_are_those_of_the_probabilities():
     top = F32(0.25)
     near = np.nextafter(top, F32(0))  # another logit, but the same probability
     logits = np.array([[near, top, 0], [near, top, 0], [0, np.nan, 1], [np.inf, 0, 0]], F32)
-    assert kernels.softmax(logits, 16)[0, 0] == kernels.softmax(logits)[0, 1]
+    assert kernels.softmax(logits, 16)[0, 0] == kernels.softmax(logits, 16)[0, 1]
     labels = np.array([9, 9, 9, 0, 1, 1, 0])
     order = np.arange(7)
     for sparse in (False, True):
