@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from minisgd.parity import full, full_sgd, tolerances
+from minisgd import numerics
+from minisgd.parity import full, full_bits, full_sgd, tolerances
+from minisgd.parity.cases import GROUPS
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDED = ROOT / full.OUTPUT / f"{full.NAME}.json"
@@ -60,7 +62,7 @@ def test_form(record: dict[str, Any]) -> None:
         assert (len(hashes) == 1) == (run["weights_differing"] == 0)
 
 
-@pytest.mark.parametrize("name", [full.NAME, full_sgd.NAME])
+@pytest.mark.parametrize("name", [full.NAME, full_bits.NAME, full_sgd.NAME])
 def test_fresh(name: str) -> None:
     """Recorded with this minisgd and with the pinned Keras and TensorFlow."""
     loaded = json.loads((ROOT / full.OUTPUT / f"{name}.json").read_text(encoding="utf-8"))
@@ -120,3 +122,59 @@ def test_time_and_memory(record: dict[str, Any]) -> None:
     assert total["minisgd"] < total["keras"]
     for run in record["runs"]:
         assert run["sides"]["minisgd"]["peak_mib"] < run["sides"]["keras"]["peak_mib"] / 2
+
+
+# --- every run for which equal bits are promised ---
+@pytest.fixture(scope="module")
+def bits_record() -> dict[str, Any]:
+    """The recorded table of equal runs."""
+    text = (ROOT / full.OUTPUT / f"{full_bits.NAME}.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def test_the_table_of_equal_runs_is_complete(bits_record: dict[str, Any]) -> None:
+    """Every part, case and seed, on the reference setup."""
+    assert bits_record["form"] == full_bits.FORM
+    assert bits_record["command"] == full_bits.COMMAND
+    assert bits_record["environment"]["instruction_set"] == "AVX-512"
+    assert bits_record["environment"]["flags"] == {}
+    found = [(part["group"], part["numerics"]) for part in bits_record["parts"]]
+    assert found == [(group, name) for group, name, _ in full_bits.PARTS]
+    for part, (group, _, seeds) in zip(bits_record["parts"], full_bits.PARTS, strict=True):
+        if group != full_bits.ORACLE:
+            wanted = [(case.name, seed) for seed in seeds for case in GROUPS[group]]
+            assert [(run["name"], run["seed"]) for run in part["runs"]] == wanted
+
+
+def test_every_run_was_equal(bits_record: dict[str, Any]) -> None:
+    """No value differs; without oneDNN predictions have their bound."""
+    for part in bits_record["parts"]:
+        if part["group"] in (full_bits.ORACLE, "not followed"):
+            continue
+        for run in part["runs"]:
+            differing = dict(run["differing"])
+            if numerics.get(part["numerics"]).eigen:
+                predictions = differing.pop("predict", {"relative": 0.0})
+                assert tolerances.ESTIMATED_RECIPROCAL.holds(predictions["relative"])
+            assert not differing, run
+
+
+def test_accurate_gradients_were_never_worse(bits_record: dict[str, Any]) -> None:
+    """750 steps of each script against float64, TensorFlow's errors beside ours."""
+    (part,) = [p for p in bits_record["parts"] if p["group"] == full_bits.ORACLE]
+    assert len(part["runs"]) == 3
+    for run in part["runs"]:
+        for tensor, errors in run["errors"].items():
+            assert errors["steps"] == 750
+            assert errors["worse"] == 0, tensor
+            assert tolerances.ACCURATE_RATIO.holds(1 / errors["ratio"])
+
+
+def test_the_pages_belong_to_the_table_of_equal_runs(bits_record: dict[str, Any]) -> None:
+    """Both Markdown pages are what the record prints."""
+    page = (ROOT / full.OUTPUT / f"{full_bits.NAME}.md").read_text(encoding="utf-8")
+    assert page == full_bits.markdown(bits_record)
+    promise = (ROOT / full_bits.PAGE).read_text(encoding="utf-8")
+    between = promise.partition(full_bits.BEGIN)[2].partition(full_bits.END)[0]
+    assert between.strip() == full_bits.summary(bits_record)
