@@ -219,6 +219,13 @@ def test_every_kernel_is_public_and_in_the_table():
     assert not [name for name in sorted(defined) if f"`{name}`" not in table]
 
 
+def test_no_module_bears_a_kernels_name():
+    """Importing such a module would put it in the kernel's place."""
+    import minisgd_kernels
+
+    assert not {path.stem for path in KERNELS.glob("*.py")} & set(minisgd_kernels.__all__)
+
+
 # --- the compiler and its cache ---
 DIGEST = """
 import hashlib, sys

@@ -50,7 +50,7 @@ _MODULES = {
         "philox_truncated_normal",
         "philox_uniform",
     ),
-    "product": ("product",),
+    "other_orders": ("product",),
     "reduce": ("sum_all", "sum_first", "sum_last"),
     "classification": (
         "log_softmax",
