@@ -14,7 +14,7 @@ from minisgd_kernels._jit import Array, Scalar, helper
 
 _THREADS = 2
 _L2_BYTES = 1 << 20
-_K_BLOCK = 384  # longest block of K, AVX-512
+K_BLOCK = 384  # longest block of K, AVX-512
 _SMALL = 378  # a product with sides up to here is cheap to pack
 
 # Up to which number of elements TensorFlow sums the rows of a bias gradient in one go, and up to
@@ -82,20 +82,20 @@ def k_ends(rows: int, columns: int, k: int, a_turned: bool, b_turned: bool) -> A
     A single row or column is one block, or one for each thread. Packed, K from 768 on is cut into
     full blocks and a rest (784 = 384 + 384 + 16).
     """
-    ends = np.empty(k // _K_BLOCK + 2, np.int64)
+    ends = np.empty(k // K_BLOCK + 2, np.int64)
     count, position = 0, 0
     vector = rows == 1 or columns == 1
     halves = vector and _threads(rows, columns, k) > 1 and rows * columns <= 1000 and k >= 256
-    packed = not vector and k >= 2 * _K_BLOCK and _packs(rows, columns, k, a_turned, b_turned)
+    packed = not vector and k >= 2 * K_BLOCK and _packs(rows, columns, k, a_turned, b_turned)
     while position < k:
         if halves and count == 0:
             position = (k + 1) // 2
         elif vector:
             position = k
         elif packed:
-            position = min(position + _K_BLOCK, k)
+            position = min(position + K_BLOCK, k)
         else:
-            position = block_end(position, k, _K_BLOCK)
+            position = block_end(position, k, K_BLOCK)
         ends[count] = position
         count += 1
     return ends[:count]

@@ -15,7 +15,7 @@ import numpy as np
 
 from minisgd_kernels._intrinsics import fma
 from minisgd_kernels._jit import Array, Scalar, helper
-from minisgd_kernels._order import block_end
+from minisgd_kernels._order import K_BLOCK, block_end
 
 L2_BYTES = 1 << 20
 _STRIDED_BLOCK = 512  # elements of a vector that is copied before it is used
@@ -263,7 +263,7 @@ def sgemm_avx512(
         return
     k = k0
     while k < k1:
-        k2 = block_end(k, k1, 384)
+        k2 = block_end(k, k1, K_BLOCK)
         _chain(a, b, i0, i1, j0, j1, k, k2, out)
         k = k2
 
