@@ -14,6 +14,7 @@ import pytest
 
 import minisgd_kernels as kernels
 from benchmarks.peak import measure
+from minisgd_kernels.packing import new_maps
 
 F32 = np.float32
 N, D_IN, UNITS, C = 32, 784, 128, 10
@@ -106,7 +107,7 @@ CASES: dict[str, tuple[tuple[Any, ...], int | None]] = {
     "tanh": ((A,), A.size),
     "unpack": ((A, W1.copy()), None),
     "where": ((A > 0, A, B), None),
-    "zero_maps": ((X,), None),
+    "zero_maps": ((0, 1, X, *new_maps(X)), None),
 }
 
 

@@ -48,6 +48,13 @@ def unpacked(p, shape):
     return w
 
 
+def zero_maps(x, threads=1):
+    maps = packing.new_maps(x)
+    for thread in range(threads):
+        packing.zero_maps(thread, threads, x, *maps)
+    return maps
+
+
 class Case:
     """A layer, a batch of data in any order, and a gradient."""
 
@@ -63,7 +70,7 @@ class Case:
         self.x = x[self.order[BEFORE : BEFORE + batch]]
         self.w, self.b, self.v = normals(inputs, units), normals(units), normals(inputs, units)
         self.g = normals(batch, units, seed=1)
-        self.pixels, self.groups = packing.zero_maps(x) if skip else packing.no_maps()
+        self.pixels, self.groups = zero_maps(x) if skip else packing.no_maps()
         self.words = packing.aligned_zeros(fused.words_size(max(inputs, units), batch), np.int64)
         self.scratch = packing.aligned_zeros(fused.scratch_size(units))
 
@@ -258,10 +265,24 @@ def test_packing_flushes_denormals_and_keeps_all_else():
     assert p.ctypes.data % 128 == 0
 
 
+@pytest.mark.parametrize("columns", [1, 3, 63, 64, 65, 100, 784])
+def test_maps_of_zeros(columns):
+    x = normals(5, columns)
+    x[np.random.default_rng(columns).random(x.shape) < 0.7] = 0
+    x[0, 0], x[1, -1] = np.nan, -np.inf
+    pixels, groups = zero_maps(x)
+    bits = np.unpackbits(pixels.view(np.uint8), axis=1, bitorder="little")
+    np.testing.assert_array_equal(bits[:, :columns], x != 0)
+    assert not bits[:, columns:].any()
+    wide = np.zeros((5, 4 * groups.shape[1]), bool)
+    wide[:, :columns] = x != 0
+    np.testing.assert_array_equal(groups, wide.reshape(5, -1, 4).any(-1))
+
+
 def test_checks_before_zeros_are_skipped():
     x = np.zeros((3, 70), F32)
     x[1, 65], x[2, 3], x[2, 0] = 1, -2, 1e-40
-    pixels, groups = packing.zero_maps(x)
+    pixels, groups = zero_maps(x, threads=2)
     assert pixels.tolist() == [[0, 0], [0, 2], [8, 0]]
     assert np.argwhere(groups).tolist() == [[1, 16], [2, 0]]
     flat = x.reshape(-1)

@@ -117,7 +117,16 @@ CALLS = {
     "tanh": [(FLAT,), (EDGES,), (FLAT.astype(float),)],
     "unpack": [(np.tile(FLAT, 2)[: 9 * 16].copy(), A)],
     "where": [(FLAT > 0, FLAT, POSITIVE)],
-    "zero_maps": [(np.maximum(A, 0),)],
+    "zero_maps": [
+        (
+            0,
+            1,
+            x,
+            np.zeros((9, -(-x.shape[1] // 64)), int),
+            np.zeros((9, -(-x.shape[1] // 4)), np.uint8),
+        )
+        for x in (np.maximum(A, 0), np.maximum(np.tile(A, 9), 0))
+    ],
 }
 
 
@@ -129,7 +138,8 @@ def results() -> dict[str, np.ndarray]:
             own = [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
             value = getattr(kernels, name)(*own)
             two = "inplace" in name or "pack" in name
-            changed = [value] if value is not None else own[: 2 if two else 1]
+            written = {"zero_maps": slice(3, 5)}.get(name, slice(2 if two else 1))
+            changed = [value] if value is not None else own[written]
             changed = list(value) if isinstance(value, tuple) else changed
             for i, array in enumerate(changed):
                 found[f"{name} {number} {i}"] = np.asarray(array)

@@ -22,6 +22,7 @@ from minisgd_kernels._intrinsics import fma
 from minisgd_kernels._jit import Array, Scalar, helper, part
 from minisgd_kernels._order import first_rows, k_ends
 from minisgd_kernels._tile import KEEP, NARROW, ROWS, WIDE, WORD
+from minisgd_kernels.fused_loss import rows_of_scratch
 from minisgd_kernels.packing import GROUP, by_units, padded, place, sample_share, share
 from minisgd_kernels.reduce import PACKET, sum_vector
 
@@ -43,7 +44,7 @@ _columns_narrow, _columns_narrow_skipping = _tile.columns_narrow, _tile.columns_
 @helper
 def scratch_size(classes: int) -> int:
     """Length of `scratch` (float32) for a last layer of so many units."""
-    return max(2 * PACKET * WIDE, ROWS * WIDE, 2 * NARROW * (2 * classes + 4 * PACKET + 2))
+    return max(2 * PACKET * WIDE, ROWS * WIDE, 2 * NARROW * rows_of_scratch(classes))
 
 
 @helper

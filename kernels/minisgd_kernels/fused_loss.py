@@ -84,21 +84,29 @@ def _shift_and_exponentiate(
 
 
 @helper
-def _predicted(z: Array, i: int, total: Scalar, of_logits: int) -> int:
-    """First class of the largest probability (or logit), -1 beside a NaN.
+def _predict(z: Array, total: Array, of_logits: int, found: Array) -> None:
+    """First class of the largest probability (or logit) of each sample, -1 beside a NaN.
 
     Probabilities are `classification.softmax`'s: logits so near to the largest that their
     exponential rounds to 1 share its probability, and then the first of them counts.
     """
+    classes, width = z.shape
+    found[:] = -1
+    near = 0
+    for c in range(classes - 1, -1, -1):
+        row = z[c]
+        for i in range(width):
+            found[i] = c if row[i] == 0 else found[i]
+            near += (row[i] > _NEAR) & (row[i] < 0)
     if of_logits:
-        for c in range(z.shape[0]):
-            if z[c, i] == 0:
-                return c
-    elif total == total:
-        for c in range(z.shape[0]):
-            if z[c, i] == 0 or (z[c, i] > _NEAR and exp_softmax(z[c, i]) == 1):
-                return c
-    return -1
+        return
+    for i in range(width):
+        found[i] = found[i] if total[i] == total[i] else -1
+    if near:
+        for i in range(width):
+            for c in range(int(found[i]) - 1, -1, -1):
+                if z[c, i] > _NEAR and exp_softmax(z[c, i]) == 1:
+                    found[i] = c
 
 
 @helper
@@ -123,21 +131,34 @@ def _probabilities(
 
 
 @helper
-def _split(scratch: Array, classes: int, width: int) -> tuple[Array, Array, Array, Array, Array]:
-    """Scratch as z and e (classes, width), sums (32, width) and two rows."""
-    rows = scratch[: (2 * classes + 4 * PACKET + 2) * width].reshape((-1, width))
-    z, e, rest = rows[:classes], rows[classes : 2 * classes], rows[2 * classes :]
-    return z, e, rest[: 4 * PACKET], rest[4 * PACKET], rest[4 * PACKET + 1]
+def _split(
+    scratch: Array, classes: int, width: int
+) -> tuple[Array, Array, Array, Array, Array, Array]:
+    """Scratch as z, e and labels (classes, width), sums (32, width) and two rows of it."""
+    rows = scratch[: rows_of_scratch(classes) * width].reshape((-1, width))
+    z, e, labels = rows[:classes], rows[classes : 2 * classes], rows[2 * classes : 3 * classes]
+    rest = rows[3 * classes :]
+    return z, e, labels, rest[: 4 * PACKET], rest[4 * PACKET], rest[4 * PACKET + 1]
 
 
 @helper
-def _most_probable(labels: Array, classes: int) -> int:
-    """First place of the largest element; a NaN is larger than any."""
-    best = 0
+def rows_of_scratch(classes: int) -> int:
+    """How many rows of samples side by side this needs."""
+    return 3 * classes + 4 * PACKET + 2
+
+
+@helper
+def _most_probable(labels: Array, largest: Array, found: Array) -> None:
+    """First place of each column's largest element; a NaN is larger than any."""
+    classes, width = labels.shape
+    largest[:] = labels[0]
+    found[:] = 0
     for c in range(1, classes):
-        if not labels[c] <= labels[best] and labels[best] == labels[best]:
-            best = c
-    return best
+        row = labels[c]
+        for i in range(width):
+            more = (largest[i] == largest[i]) & (not row[i] <= largest[i])
+            largest[i] = row[i] if more else largest[i]
+            found[i] = c if more else found[i]
 
 
 @part
@@ -153,29 +174,38 @@ def softmax_cross_entropy_step(
     """
     begin, end = sample_share(count, thread, threads)
     width = max(NARROW, min(SIDE_BY_SIDE, padded(end - begin)))
-    z, e, sums, total, largest = _split(scratch, classes, width)
+    z, e, t, sums, total, largest = _split(scratch, classes, width)
     log_sums, in_packets = largest, count // PACKET * PACKET  # the maxima are done with by then
+    predicted, wanted = sums[0], sums[1]
     right = 0
     for start in range(begin, end, SIDE_BY_SIDE):
         stop = min(start + SIDE_BY_SIDE, end)
         _shift_and_exponentiate(logits, start, stop - 1, z, e, largest)
         _sum_classes(e, sums, total)
         for n in range(start, stop):
-            i, labels = n - start, y[rows[first + n]]
-            predicted = _predicted(z, i, total[i], of_logits)
-            right += predicted == _most_probable(labels, classes)
+            labels = y[rows[first + n]]
+            for c in range(classes):
+                t[c, n - start] = labels[c]
+        _predict(z, total, of_logits, predicted)
+        _most_probable(t, largest, wanted)
+        for i in range(stop - start):
+            right += predicted[i] == wanted[i]
         if g.shape[0]:
             _probabilities(z, e, total, start, stop, count, _TILE)
+            for c in range(classes):
+                p, label = e[c], t[c]
+                for i in range(width):
+                    p[i] = (p[i] - label[i]) * factor
             for n in range(start, stop):
-                labels, row = y[rows[first + n]], g[n]
+                row = g[n]
                 for c in range(classes):
-                    row[c] = (e[c, n - start] - labels[c]) * factor
+                    row[c] = e[c, n - start]
         for i in range(width):
             log_sums[i] = log(total[i]) if start + i < in_packets else log_tail(total[i])
-        for n in range(start, stop):
-            i, labels = n - start, y[rows[first + n]]
-            for c in range(classes):
-                e[c, i] = labels[c] * (log_sums[i] - z[c, i])
+        for c in range(classes):
+            each, label, shifted = e[c], t[c], z[c]
+            for i in range(width):
+                each[i] = label[i] * (log_sums[i] - shifted[i])
         _sum_classes(e, sums, total)
         for n in range(start, stop):
             losses[n] = total[n - start]
@@ -191,16 +221,18 @@ def sparse_softmax_cross_entropy_step(
     """The same for class numbers `y` (samples,) int64."""
     begin, end = sample_share(count, thread, threads)
     width = max(NARROW, min(SIDE_BY_SIDE, padded(end - begin)))
-    z, e, sums, total, largest = _split(scratch, classes, width)
+    z, e, _, sums, total, largest = _split(scratch, classes, width)
+    predicted = sums[0]
     right = 0
     for start in range(begin, end, SIDE_BY_SIDE):
         stop = min(start + SIDE_BY_SIDE, end)
         _shift_and_exponentiate(logits, start, stop - 1, z, e, largest)
         _sum_classes(e, sums, total)
+        _predict(z, total, of_logits, predicted)
         for n in range(start, stop):
             i, label = n - start, y[rows[first + n]]
             losses[n] = log_tail(total[i]) - z[label, i]
-            right += _predicted(z, i, total[i], of_logits) == label
+            right += predicted[i] == label
         if g.shape[0]:
             _probabilities(z, e, total, start, stop, count, count * classes)
             for n in range(start, stop):

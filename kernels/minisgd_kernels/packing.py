@@ -11,8 +11,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
+from numba import types
 
-from minisgd_kernels._intrinsics import flush_denormals, restore_denormals
+from minisgd_kernels._intrinsics import compiles_to, flush_denormals, restore_denormals
 from minisgd_kernels._jit import Array, helper, kernel
 from minisgd_kernels._tile import NARROW, WIDE, WORD
 
@@ -79,27 +81,34 @@ def pack(weights: Array, packed: Array) -> None:
     """Fill `packed` from a matrix (k, units); denormals become 0, as any step would make them."""
     mode = flush_denormals()
     k, units = weights.shape
-    for column in range(0, padded(units), NARROW):
+    column = 0
+    while column < units:
         start, stride = place(column, k, units)
+        size = min(stride, units - column)
         for i in range(k):
-            packed[start + i * stride : start + i * stride + NARROW] = 0
-            for j in range(min(NARROW, units - column)):
-                x = weights[i, column + j]
-                packed[start + i * stride + j] = x * _ZERO if abs(x) < _SMALLEST else x
+            row = packed[start + i * stride : start + (i + 1) * stride]
+            source = weights[i, column : column + size]
+            row[size:] = 0
+            for j in range(size):
+                row[j] = source[j] * _ZERO if abs(source[j]) < _SMALLEST else source[j]
+        column += stride
     restore_denormals(mode)
 
 
 @kernel
 def unpack(packed: Array, weights: Array) -> None:
     """Fill a matrix (k, units) from `packed`."""
-    mode = flush_denormals()
     k, units = weights.shape
-    for column in range(0, padded(units), NARROW):
+    column = 0
+    while column < units:
         start, stride = place(column, k, units)
+        size = min(stride, units - column)
         for i in range(k):
-            for j in range(min(NARROW, units - column)):
-                weights[i, column + j] = packed[start + i * stride + j]
-    restore_denormals(mode)
+            row = packed[start + i * stride : start + i * stride + size]
+            target = weights[i, column : column + size]
+            for j in range(size):
+                target[j] = row[j]
+        column += stride
 
 
 @kernel
@@ -124,37 +133,59 @@ def count_zeros(x: Array) -> int:
     return zeros
 
 
-@kernel
-def zero_maps(x: Array) -> tuple[Array, Array]:
-    """What is not zero in a matrix of samples (n, k), as bits.
+def _nonzero_code(typing_context: Any, x: Any, at: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        vector = ir.VectorType(ir.FloatType(), WORD)
+        place = builder.bitcast(builder.gep(data, [arguments[1]]), vector.as_pointer())
+        values = builder.load(place, align=4)
+        differs = builder.fcmp_unordered("!=", values, ir.Constant(vector, [0.0] * WORD))
+        return builder.bitcast(differs, ir.IntType(WORD))
 
-    The first map has a bit an element, ``ceil(k / 64)`` words a sample; the second, of shape
+    return types.int64(x, types.intp), code
+
+
+@compiles_to(_nonzero_code)
+def _nonzero(x: Array, at: int) -> int:
+    """Bits of ``x[at:at + 64] != 0``, `x` of one axis."""
+    ones = np.packbits(x[at : at + WORD] != 0, bitorder="little")
+    return int(ones.view(np.int64)[0])
+
+
+@kernel
+def zero_maps(thread: int, threads: int, x: Array, pixels: Array, groups: Array) -> None:
+    """What is not zero in a matrix of samples (n, k), as bits: one thread's samples.
+
+    `pixels` gets a bit an element, ``ceil(k / 64)`` words a sample; `groups`, of shape
     (n, ceil(k / 4)), is 1 where any of four neighbouring columns is not zero. A denormal counts as
     zero.
     """
     mode = flush_denormals()
     n, k = x.shape
-    words = (k + WORD - 1) // WORD
-    pixels = np.zeros((n, words), np.int64)
-    groups = np.zeros((n, (k + GROUP - 1) // GROUP), np.uint8)
-    lit = np.zeros(words * WORD, np.uint8)  # a row's: bytes first, since they vectorise
-    for i in range(n):
-        row, group, pixel = x[i], groups[i], pixels[i]
-        for c in range(k):
-            lit[c] = row[c] != 0
-        for g in range(group.size):
-            at = GROUP * g
-            group[g] = lit[at] | lit[at + 1] | lit[at + 2] | lit[at + 3]
-        for word in range(words):
+    flat, whole = x.reshape(-1), k // WORD
+    for i in range(n * thread // threads, n * (thread + 1) // threads):
+        words = pixels[i]
+        for word in range(whole):
+            words[word] = _nonzero(flat, i * k + word * WORD)
+        if whole < words.size:
             bits = np.int64(0)
-            for byte in range(8):
-                at = WORD * word + 8 * byte
-                low = lit[at] | lit[at + 1] << 1 | lit[at + 2] << 2 | lit[at + 3] << 3
-                high = lit[at + 4] | lit[at + 5] << 1 | lit[at + 6] << 2 | lit[at + 7] << 3
-                bits |= (np.int64(low) | np.int64(high) << 4) << np.int64(8 * byte)
-            pixel[word] = bits
+            for c in range(whole * WORD, k):
+                bits |= np.int64(x[i, c] != 0) << np.int64(c - whole * WORD)
+            words[whole] = bits
+        group, halves = groups[i], words.view(np.uint8)
+        for byte in range(group.size // 2):
+            group[2 * byte] = (halves[byte] & 15) != 0
+            group[2 * byte + 1] = halves[byte] > 15
+        if group.size % 2:
+            group[group.size - 1] = (halves[group.size // 2] & 15) != 0
     restore_denormals(mode)
-    return pixels, groups
+
+
+def new_maps(x: Array) -> tuple[Array, Array]:
+    """Room for the maps of `zero_maps`."""
+    n, k = x.shape
+    words, groups = (k + WORD - 1) // WORD, (k + GROUP - 1) // GROUP
+    return np.empty((n, words), np.int64), np.empty((n, groups), np.uint8)
 
 
 def no_maps() -> tuple[Array, Array]:

@@ -72,7 +72,8 @@ class Runner:
         """How many steps may follow without a look at anything else."""
         if self.program is None or self._one_by_one:
             return 1
-        return max(1, int(self._pace * _SECONDS))
+        steps = max(1, int(self._pace * _SECONDS))
+        return steps if self._workspace is None else self._workspace.at_once(steps)
 
     def run(self, span: Span) -> Any:
         """Run these batches; returns logs (or predictions), or None if they must run eagerly."""

@@ -20,7 +20,10 @@ from minisgd.tensor import Array
 _ZEROS_PAY_FROM = 0.3  # share of zeros in the data from which on skipping them is faster
 _SAMPLE = 1000  # samples by which the data are judged
 _TRY_AGAIN = 32  # calls after which the slower number of threads gets another chance
+_FORGET = 1.02  # a call, by which the best time so far loses its weight
+_TRIAL = 8  # a trial has so many times fewer steps
 _WORTH_A_THREAD = 100_000  # multiplications a step, from which on a second thread helps
+_WORTH_STARTING = 20_000_000  # multiplications a call, from which on starting a thread pays
 
 
 class Workspace:
@@ -47,6 +50,7 @@ class Workspace:
         weights = [step.shapes[str(c.inputs[1])] for c in calls if c.name == "dense"]
         work = 3 * batch_size * sum(rows * columns for rows, columns in weights)
         self.threads = threads if work >= _WORTH_A_THREAD else 1
+        self._work = work
         features = weights[0][0]
         rows, zeros = packing.padded(batch_size), packing.aligned_zeros
         widths = [units for _, units in weights]
@@ -78,11 +82,16 @@ class Workspace:
         self._scratch = [(zeros(words, np.int64), zeros(scratch)) for _ in range(self.threads)]
         self._seconds: dict[int, float] = {}  # a step by so many threads, as measured last
         self._calls = 0
+        self._threads, self._is_trial = self.threads, False
         self.maps = packing.no_maps()
         if x is not None:
             sample = x[:_SAMPLE].reshape(-1)
             if packing.count_zeros(sample) > _ZEROS_PAY_FROM * sample.size:
-                self.maps = packing.zero_maps(x)
+                self.maps = packing.new_maps(x)
+                in_threads(
+                    lambda thread: packing.zero_maps(thread, self.threads, x, *self.maps),
+                    self.threads,
+                )
 
     def run(self, function: Callable[..., None], count: int, values: dict[str, Any]) -> None:
         """Run `count` steps and put the new weights into their variables.
@@ -93,11 +102,11 @@ class Workspace:
         skipping = self.maps[0].shape[0] > 0
         if skipping and not self._all_finite():
             self.maps, skipping = self._packing.no_maps(), False
-        threads = self._threads_for(count)
+        threads = self._threads if count * self._work >= _WORTH_STARTING else 1
         start = perf_counter()
         self._call(function, threads, values)
-        if count > 1:
-            self._seconds[threads] = (perf_counter() - start) / count
+        if count > 1 and count * self._work >= _WORTH_STARTING:
+            self._choose(threads, (perf_counter() - start) / count)
         if skipping and not self._all_finite():
             self.maps = self._packing.no_maps()
             self._pack()
@@ -109,14 +118,25 @@ class Workspace:
             else:
                 variable._array[:] = packed[: variable.size]
 
-    def _threads_for(self, count: int) -> int:
-        """All threads, or one if that was faster: other programs may need the processors, too."""
-        if count == 1 or self.threads == 1:
-            return 1
+    def at_once(self, steps: int) -> int:
+        """How many steps the next call should have, if `steps` are wanted."""
+        return max(1, steps // _TRIAL) if self._is_trial else steps
+
+    def _choose(self, threads: int, seconds: float) -> None:
+        """Use all threads, or one if that was faster: other programs may need the processors, too.
+
+        Now and then the slower choice gets a trial.
+        """
+        if self.threads == 1:
+            return
+        # One slow call proves nothing, so the best of the last calls counts.
+        self._seconds[threads] = min(seconds, _FORGET * self._seconds.get(threads, seconds))
         self._calls += 1
-        choices = (self.threads, 1)
-        fast, slow = sorted(choices, key=lambda threads: self._seconds.get(threads, 0.0))
-        return slow if self._calls % _TRY_AGAIN == 0 else fast
+        one, all_of_them = self._seconds.get(1, np.inf), self._seconds.get(self.threads, np.inf)
+        self._threads = 1 if one < all_of_them else self.threads
+        self._is_trial = self._calls % _TRY_AGAIN == 0
+        if self._is_trial:
+            self._threads = self.threads + 1 - self._threads
 
     def _pack(self) -> None:
         for name, variable in self.variables.items():
