@@ -98,6 +98,7 @@ def pack(weights: Array, packed: Array) -> None:
 @kernel
 def unpack(packed: Array, weights: Array) -> None:
     """Fill a matrix (k, units) from `packed`."""
+    mode = flush_denormals()
     k, units = weights.shape
     column = 0
     while column < units:
@@ -109,6 +110,7 @@ def unpack(packed: Array, weights: Array) -> None:
             for j in range(size):
                 target[j] = row[j]
         column += stride
+    restore_denormals(mode)
 
 
 @kernel

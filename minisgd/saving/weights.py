@@ -13,7 +13,6 @@ never compared: a file fits every model of the same structure.
 from __future__ import annotations
 
 import os
-import secrets
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minisgd.saving.atomic import replacing
 from minisgd.tensor import Array, Variable
 from minisgd.utils.naming import to_snake_case
 
@@ -71,17 +71,8 @@ def save_weights(
     if not overwrite and path.exists():
         msg = f"`filepath`: {path} exists: pass overwrite=True to replace it, or another name."
         raise FileExistsError(msg)
-    # Through a symbolic link the file behind it is replaced, not the link.
-    path = Path(os.path.realpath(path))
-    if not path.parent.is_dir():
-        msg = f"`filepath`: the folder {path.parent} does not exist: make it first."
-        raise FileNotFoundError(msg)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
+    with replacing(path) as temporary:
         _write(model, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_weights(
@@ -244,7 +235,7 @@ def _datasets(file: Any, path: str) -> dict[str, Any]:
 
 
 def _write(model: Sequential, path: Path) -> None:
-    """Write the whole file and wait until it is on the disk."""
+    """Write the whole file."""
     import h5py
 
     with h5py.File(path, "x") as file:
@@ -254,11 +245,6 @@ def _write(model: Sequential, path: Path) -> None:
         if optimizer is not None:
             _write_variables(file, f"{_OPTIMIZER}/vars", optimizer.name, optimizer.variables)
         _write_variables(file, "vars", model.name, ())
-        file.flush()
-    # Renamed only after its content has reached the disk: otherwise a power cut could leave an
-    # empty file under the final name.
-    with path.open("rb+") as written:
-        os.fsync(written.fileno())
 
 
 def _write_variables(file: Any, path: str, name: str, variables: Sequence[Variable]) -> None:
