@@ -415,12 +415,15 @@ def test_data_that_a_callback_changes_are_read_anew():
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_a_short_fit_is_not_worth_compiling():
+def test_short_fits_are_not_worth_compiling_until_there_are_many(monkeypatch):
     keras.utils.set_random_seed(0)
     model = keras.Sequential([D(CLASSES, "softmax", name=f"never_seen_{RNG.integers(1 << 60)}")])
     model.compile("sgd", "categorical_crossentropy")
     model.fit(X, ONE_HOT, **FIT)
     assert "# Not in use: 6 steps are over" in model.compiled_source()
+    monkeypatch.setattr(compiler.runner, "WORTH_STEPS", 12)
+    model.fit(X, ONE_HOT, **FIT)
+    assert "Not in use" not in model.compiled_source()
 
 
 def test_the_source_names_layers_and_shows_shapes():

@@ -103,6 +103,20 @@ def test_zeros_are_skipped_only_while_all_weights_are_finite(threads):
             np.testing.assert_array_equal(ours, theirs)
 
 
+def test_it_is_said_whether_zeros_are_skipped(capsys, threads, tmp_path):
+    threads(2)
+    model = model_of([100], True)
+    line = r"Compiled step: (one thread|up to 2 threads); zeros in the data are {}"
+    model.fit(X, ONE_HOT, epochs=2, verbose=2)
+    assert len(re.findall(line.format(r"skipped: \d+%"), capsys.readouterr().out)) == 1
+    assert "# In the latest call zeros in the data are skipped" in model.compiled_source()
+    model.fit(X + 9, ONE_HOT, verbose=2)
+    assert re.search(line.format("not skipped: 0%"), capsys.readouterr().out)
+    np.save(tmp_path / "x.npy", X)
+    model.fit(np.load(tmp_path / "x.npy", mmap_mode="r"), ONE_HOT, verbose=2)
+    assert re.search(line.format("not skipped: they stay on"), capsys.readouterr().out)
+
+
 def test_the_number_of_threads(monkeypatch, threads):
     assert keras.get_threads() >= 1
     monkeypatch.setenv("MINISGD_NUM_THREADS", "3")

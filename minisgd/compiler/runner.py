@@ -28,12 +28,13 @@ from minisgd.tensor import Array, Variable
 from minisgd.utils.progbar import write_line
 
 _SECONDS = 0.03  # between two looks at the progress bar, Ctrl-C and `stop_training`
-WORTH_STEPS = 500  # a fit with fewer steps is over before Numba has compiled anything
+WORTH_STEPS = 500  # fewer steps are over before Numba has compiled anything
 
 # What each model ran last, by kind of step.
 _programs: weakref.WeakKeyDictionary[Any, dict[str, tuple[Any, Program]]]
 _programs = weakref.WeakKeyDictionary()
 _reasons: weakref.WeakKeyDictionary[Any, dict[str, str]] = weakref.WeakKeyDictionary()
+_asked_for: dict[str, int] = {}  # steps of each text so far that ran eagerly
 
 
 class Runner:
@@ -57,6 +58,7 @@ class Runner:
         self.steps = iterator.steps_per_epoch or iterator.num_batches
         self.planned = epochs * self.steps
         self._one_by_one = _sees_batches(hooks, kind)
+        self._tells = kind == "train" and (getattr(hooks, "params", None) or {}).get("verbose") == 2
         self._pace = 0.0  # steps a second
         # A callback of the user's may change the data between two epochs.
         self._may_change = any(
@@ -111,10 +113,11 @@ class Runner:
                 key = _fingerprint(model, kind, span)  # the first recording chooses metrics
                 _programs.setdefault(model, {})[kind] = (key, program)
             text = program.in_use = self._choose(program, span)
-            if model.jit_compile == "auto" and self.planned < WORTH_STEPS:
-                if not files.is_compiled(text, kind):
+            if model.jit_compile == "auto" and not files.is_compiled(text, kind):
+                _asked_for[text] = _asked_for.get(text, 0) + self.planned
+                if _asked_for[text] < WORTH_STEPS:
                     raise NotCompilableError(
-                        f"{self.planned} steps are over before they are compiled "
+                        f"{_asked_for[text]} steps are over before they are compiled "
                         "(jit_compile=True compiles them all the same)"
                     )
             self._function = files.load(text, kind)
@@ -136,6 +139,11 @@ class Runner:
             return program.text
         x = None if self._source.whole is None else self._source.whole["x"]
         self._workspace = Workspace(program, x, data.batch_size, get_threads())
+        if self._workspace.zeros != program.zeros and self._tells:
+            threads = self._workspace.threads
+            number = "one thread" if threads == 1 else f"up to {threads} threads"
+            write_line(f"Compiled step: {number}; {self._workspace.zeros}")
+        program.zeros = self._workspace.zeros
         return program.fused_text(self._workspace.threads)
 
     def _refuse(self, reason: str) -> None:

@@ -85,7 +85,7 @@ class _Writable:
     """The same memory without NumPy's note that it must not be changed."""
 
     def __init__(self, array: Array) -> None:
-        self._keep = array
+        self.base = array
         interface = dict(array.__array_interface__)
         interface["data"] = (interface["data"][0], False)
         self.__array_interface__ = interface

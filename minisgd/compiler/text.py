@@ -29,6 +29,8 @@ def compiled_source(model: Any, kind: str = "train") -> str:
         )
         raise ValueError(f"There is no compiled source: {reason}.")
     head = f"# Not in use: {reason}.\n" if reason else ""
+    if program.zeros:
+        head += f"# In the latest call {program.zeros}.\n"
     lines = program.in_use.splitlines()
     return head + "\n".join(_annotated(line, program.step.shapes) for line in lines) + "\n"
 

@@ -62,6 +62,7 @@ class Program:
             if not hasattr(getattr(minisgd_kernels, kernel), "overloads"):
                 raise NotCompilableError(f"compute kernel '{kernel}' is not compiled by Numba")
         self.in_use = self.text  # or the fused text, once there are data that it can take
+        self.zeros = ""  # whether zeros in the data are skipped, in the latest call
         self.fused: list[Call] = []
         self.not_fused = ""
         try:

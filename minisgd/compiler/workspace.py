@@ -6,6 +6,7 @@ runs between two calls sees and may change them.
 
 from __future__ import annotations
 
+import mmap
 import threading
 from collections.abc import Callable
 from time import perf_counter
@@ -34,10 +35,15 @@ class Workspace:
     program : Program
         With a fused step.
     x : numpy.ndarray, shape (N, D), float32, or None
-        Data whose zeros may be skipped.
+        Data whose zeros may be skipped, unless they are memory-mapped.
     batch_size : int
     threads : int
         At most so many.
+
+    Attributes
+    ----------
+    zeros : str
+        Whether zeros in the data are skipped, for people to read.
     """
 
     def __init__(self, program: Program, x: Array | None, batch_size: int, threads: int) -> None:
@@ -84,9 +90,15 @@ class Workspace:
         self._calls = 0
         self._threads, self._is_trial = self.threads, False
         self.maps = packing.no_maps()
-        if x is not None:
+        self.zeros = "zeros in the data are not skipped: they are copied batch by batch"
+        if x is not None and is_mapped(x):
+            self.zeros = "zeros in the data are not skipped: they stay on the disk"
+        elif x is not None:
             sample = x[:_SAMPLE].reshape(-1)
-            if packing.count_zeros(sample) > _ZEROS_PAY_FROM * sample.size:
+            share = packing.count_zeros(sample) / sample.size
+            skipping = share > _ZEROS_PAY_FROM
+            self.zeros = f"zeros in the data are {'' if skipping else 'not '}skipped: {share:.0%}"
+            if skipping:
                 self.maps = packing.new_maps(x)
                 in_threads(
                     lambda thread: packing.zero_maps(thread, self.threads, x, *self.maps),
@@ -171,6 +183,14 @@ class Workspace:
         if not in_threads(part, threads):
             shared |= {"threads": 1, "barrier": new_barrier(1)}
             part(0)
+
+
+def is_mapped(array: Array) -> bool:
+    """Whether an array's memory is a file's: maps of its zeros could be larger than memory."""
+    owner: Any = array
+    while owner is not None and not isinstance(owner, mmap.mmap):
+        owner = getattr(owner, "base", None)
+    return owner is not None
 
 
 def in_threads(part: Callable[[int], None], threads: int) -> bool:
