@@ -54,6 +54,8 @@ class Job:
     run_eagerly : bool
     mode : {"scan", "jit"}
         For `jax_scan`.
+    without : tuple of {"fusion", "zeros"}
+        What minisgd's compiled step shall do without: fused kernels, skipping zeros.
     """
 
     peer: str
@@ -70,6 +72,7 @@ class Job:
     steps_per_execution: int | str = 1
     run_eagerly: bool = False
     mode: str = "scan"
+    without: tuple[str, ...] = ()
 
     @property
     def library(self) -> str:

@@ -145,6 +145,25 @@ EXTRAS = (
     ),
 )
 
+# From Keras to the fastest step: each one has what the one before it has.
+STAGES = Comparison(
+    "stages",
+    "what each optimisation brings: a step of `fit`, B=32, SGD, raw pixels",
+    {
+        "Keras `fit`": KERAS,
+        "eager: kernels called from Python": replace(MINISGD, run_eagerly=True),
+        "printed: the same kernels, called by one compiled loop": replace(
+            MINISGD, threads=1, without=("fusion",)
+        ),
+        "fused: kernels that keep their sums in registers": replace(
+            MINISGD, threads=1, without=("zeros",)
+        ),
+        "zeros skipped": replace(MINISGD, threads=1),
+        "two threads": replace(MINISGD, threads=2),
+    },
+    ours="two threads",
+)
+
 # 2 flop a fused multiply-add: three products with W1's or W2's size a step, but no gradient for
 # the data: 784*128*2 + 128*10*3.
 FLOP_PER_SAMPLE = 409_088

@@ -21,6 +21,8 @@ def draw(record: dict[str, Any], folder: Path) -> list[str]:
     found = []
     if record["rows"]:
         found.append(_save(_steps(record["rows"]), folder, "steps.svg"))
+    if record["stages"]:
+        found.append(_save(_stages(record["stages"][0]), folder, "stages.svg"))
     if record["growth"]:
         found.append(_save(_growth(record["growth"]), folder, "growth.svg"))
     return found
@@ -49,6 +51,22 @@ def _steps(rows: list[dict[str, Any]]) -> Any:
     axes.set_xlabel("microseconds per step")
     axes.set_yticks([-i for i in range(len(rows))], [row["title"] for row in rows])
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def _stages(stages: dict[str, Any]) -> Any:
+    """One bar a stage, from the slowest at the top, with its median written beside it."""
+    measured = {name: t for name, t in stages["outcomes"].items() if "median" in t}
+    figure = matplotlib.figure.Figure(figsize=(8, 0.8 + 0.45 * len(measured)))
+    axes = figure.add_subplot()
+    places = [-i for i in range(len(measured))]
+    median, _, _, (below, above) = _with_range(list(measured.values()), places)
+    axes.barh(places, median, xerr=[below, above], color="tab:blue", alpha=0.7)
+    for place, value in zip(places, median, strict=True):
+        axes.text(value * 1.15, place, f"{value:,.0f}", va="center")
+    axes.set_yticks(places, [name.replace("`", "") for name in measured])
+    axes.set(xscale="log", xlim=(10, 4 * max(median, default=10)))
+    axes.set_xlabel("microseconds per step (logarithmic)")
     return figure
 
 

@@ -111,7 +111,7 @@ def failures(record: Record, library: str) -> list[str]:
     """
     return [
         f"{one['title']}: {told['left_out']}"
-        for one in (*record["rows"], *record["extras"], *record["growth"])
+        for one in (*record["rows"], *record["stages"], *record["extras"], *record["growth"])
         for told in one["outcomes"].values()
         if told["library"] == library and "left_out" in told
     ]
@@ -120,7 +120,7 @@ def failures(record: Record, library: str) -> list[str]:
 def remarks(record: Record) -> list[str]:
     """Return in sentences what a reader must know: what is missing, and whether it was quiet."""
     found, busy = [], []
-    entries = [*record["rows"], *record["extras"], *record["growth"]]
+    entries = [*record["rows"], *record["stages"], *record["extras"], *record["growth"]]
     left_out: dict[str, str] = {}
     facts: list[str] = []
     for one in entries:
@@ -236,6 +236,20 @@ def markdown(record: Record) -> str:
             ],
         )
         lines += _picture(record, "steps.svg", "Microseconds per step of each peer in each row")
+    for one in record["stages"]:
+        lines += ["", "## What each optimisation brings", "", f"{one['title'].capitalize()}.", ""]
+        lines += table(
+            ["with all above it", "microseconds: median (min-max)", "times the last one's"],
+            [
+                [
+                    name,
+                    spread(told, MICRO),
+                    f"{told['ratio']['median']:.2f}" if "ratio" in told else "",
+                ]
+                for name, told in one["outcomes"].items()
+            ],
+        )
+        lines += _picture(record, "stages.svg", "Microseconds per step after each optimisation")
     if record["extras"]:
         lines += ["", "## Beyond the step", ""]
         lines += table(

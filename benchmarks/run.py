@@ -20,7 +20,7 @@ from benchmarks.jobs import NEW_FOLDER, ROOT, Outcome, alternate, anew
 from benchmarks.machine import describe, load_average
 from benchmarks.plan import Comparison
 
-PARTS = ("peak", "table", "extras", "cold", "memory", "kernels", "growth")
+PARTS = ("peak", "table", "stages", "extras", "cold", "memory", "kernels", "growth")
 QUICK_PARTS = ("peak", "table", "extras", "cold")
 PEERS = ("minisgd", "keras", "tensorflow", "jax", "torch", "numpy", "autograd", "sklearn")
 OUTPUT = Path("runs/benchmarks")
@@ -48,6 +48,7 @@ class Benchmarks:
             "machine": describe(),
             "peak": {},
             "rows": [],
+            "stages": [],
             "extras": [],
             "kernels": [],
             "growth": [],
@@ -75,6 +76,10 @@ class Benchmarks:
         for row in plan.ROWS:
             if row.key in self.options.rows:
                 self._compare("rows", row)
+
+    def stages(self) -> None:
+        """What each optimisation brings."""
+        self._compare("stages", plan.STAGES)
 
     def extras(self) -> None:
         """Eager mode, predict, evaluate, and the share of the dense compute floor."""

@@ -129,7 +129,7 @@ def test_jobs_take_turns(bench, monkeypatch):
 
 # --- the report's sums ---
 def record_of(*rows, **more):
-    empty = {"rows": list(rows), "extras": [], "growth": [], "not_measured": []}
+    empty = {"rows": list(rows), "stages": [], "extras": [], "growth": [], "not_measured": []}
     return empty | more
 
 
@@ -269,3 +269,26 @@ def test_the_numpy_peer_trains_as_minisgd_does(bench, momentum):
         model.train_on_batch(x[rows], y[rows])
     for ours, theirs in zip(model.get_weights(), sum(network.params, ()), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
+
+
+def test_a_stage_switches_its_optimisation_off(run_python):
+    """Each as said in its own process; the bits stay."""
+    code = """if True:
+        import sys; sys.path.insert(0, sys.argv[1])
+        import numpy as np
+        import minisgd as keras
+        from benchmarks.peers.keras_fit import switch_off
+        switch_off(sys.argv[2:])
+        keras.utils.set_random_seed(0)
+        x = np.maximum(np.random.default_rng(0).standard_normal((96, 70), np.float32), 0)
+        y = np.eye(10, dtype=np.float32)[np.arange(96) % 10]
+        layers = [keras.layers.Dense(16, "relu"), keras.layers.Dense(10, "softmax")]
+        model = keras.Sequential(layers)
+        model.compile("sgd", "categorical_crossentropy", jit_compile=True)
+        model.fit(x, y, verbose=0)
+        source = model.compiled_source()
+        print("fused" in source, "are skipped" in source, model.get_weights()[0].tobytes().hex())
+    """
+    told = [run_python(code, ROOT, *names).split() for names in ([], ["zeros"], ["fusion"])]
+    assert [one[:2] for one in told] == [["True", "True"], ["True", "False"], ["False", "False"]]
+    assert told[0][2] == told[1][2] == told[2][2]

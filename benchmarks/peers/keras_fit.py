@@ -26,6 +26,7 @@ def run(job: SimpleNamespace, clock: Clock) -> None:
         return
     keras = importlib.import_module(job.package)
     facts = set_threads(keras, job)
+    switch_off(job.without)
     from benchmarks.peers import data
 
     x, y = data.load(job)
@@ -89,6 +90,19 @@ def set_threads(keras: Any, job: SimpleNamespace) -> dict[str, Any]:
         return {"threads": f"{job.package}.set_threads does not exist: threads as they come"}
     keras.set_threads(job.threads)
     return {"threads": job.threads}
+
+
+def switch_off(optimisations: list[str]) -> None:
+    """Let minisgd's compiled steps do without some optimisations, to see what each one brings."""
+    from minisgd.compiler import trace, workspace
+
+    def refuse(step: Any) -> Any:
+        raise trace.NotFusableError("switched off")
+
+    if "fusion" in optimisations:
+        trace.fuse = refuse  # type: ignore[assignment]
+    if "zeros" in optimisations:
+        workspace._ZEROS_PAY_FROM = 2.0  # no data have so many
 
 
 def start_cold(job: SimpleNamespace) -> dict[str, float]:
