@@ -141,14 +141,21 @@ def _products(
 
 
 @helper
+def _add_products(sums: Array, a: Scalar, w: Array, w_at: int) -> None:
+    """``sums += a * w[w_at:]``, fused."""
+    row = w[w_at : w_at + sums.size]
+    for j in range(sums.size):
+        sums[j] = fma(a, row[j], sums[j])
+
+
+@helper
 def _fold_dots(lanes: Array, width: int, out: Array, at: int) -> None:
     """Eight lanes, each `width` long, folded and added to ``out[at:at + width]``."""
+    rows, sums = lanes[: PACKET * width].reshape((PACKET, width)), out[at : at + width]
     for j in range(width):
-        low = (lanes[j] + lanes[width + j]) + (lanes[4 * width + j] + lanes[5 * width + j])
-        high = (lanes[2 * width + j] + lanes[3 * width + j]) + (
-            lanes[6 * width + j] + lanes[7 * width + j]
-        )
-        out[at + j] += low + high
+        low = (rows[0, j] + rows[1, j]) + (rows[4, j] + rows[5, j])
+        high = (rows[2, j] + rows[3, j]) + (rows[6, j] + rows[7, j])
+        sums[j] += low + high
 
 
 @helper
@@ -166,8 +173,7 @@ def _dots(
             lanes[: PACKET * width] = 0
             for q in range(k, stop):
                 lane = (q - k) % PACKET * width
-                for j in range(width):
-                    lanes[lane + j] = fma(x[row, q], w[w_at + q * stride + j], lanes[lane + j])
+                _add_products(lanes[lane : lane + width], x[row, q], w, w_at + q * stride)
             _fold_dots(lanes, width, out, at)
             k = stop
         piece //= 2
@@ -183,14 +189,13 @@ def _sixteen_lanes(
     lanes[: 2 * PACKET * width] = 0
     for k in range(k_end):
         lane = k % (2 * PACKET) * width
-        for j in range(width):
-            lanes[lane + j] = fma(x[row, k], w[w_at + k * stride + j], lanes[lane + j])
+        _add_products(lanes[lane : lane + width], x[row, k], w, w_at + k * stride)
     while half > 0:
-        for j in range(half * width):
-            lanes[j] += lanes[half * width + j]
+        low, high = lanes[: half * width], lanes[half * width : 2 * half * width]
+        for j in range(low.size):
+            low[j] += high[j]
         half //= 2
-    for j in range(width):
-        out[at + j] = lanes[j]
+    out[at : at + width] = lanes[:width]
 
 
 @helper
@@ -249,8 +254,10 @@ def turn(thread: int, threads: int, w: Array, inputs: int, units: int, turned: A
         for c in range(0, units, NARROW):
             at, stride = place(c, inputs, units)
             for i in range(min(NARROW, units - c)):
+                row = turned[t_at + (c + i) * t_stride : t_at + (c + i) * t_stride + NARROW]
+                source = w[at + column * stride + i : at + inputs * stride : stride]
                 for j in range(min(NARROW, inputs - column)):
-                    turned[t_at + (c + i) * t_stride + j] = w[at + (column + j) * stride + i]
+                    row[j] = source[j]
 
 
 @part
@@ -275,14 +282,18 @@ def input_gradient(
                 no_pixels, words,
             )  # fmt: skip
         else:
-            for column in range(c_start, c_stop, NARROW):
+            column = c_start
+            while column < c_stop:
                 t_at, stride = place(column, units, inputs)
+                wide = stride == WIDE and column % WIDE == 0 and column + WIDE <= c_stop
+                width = WIDE if wide else NARROW
                 for i in range(chunk, end):
                     at = i * out.shape[1] + column
                     if count == 1 or inputs == 1:
-                        _dots(flat, at, NARROW, g, i, units, turned, t_at, stride, scratch)
+                        _dots(flat, at, width, g, i, units, turned, t_at, stride, scratch)
                     else:
-                        _sixteen_lanes(flat, at, NARROW, g, i, units, turned, t_at, stride, scratch)
+                        _sixteen_lanes(flat, at, width, g, i, units, turned, t_at, stride, scratch)
+                column += width
         if relu:
             for i in range(chunk, end):
                 row, y = out[i, c_start:c_stop], act[i, c_start:c_stop]

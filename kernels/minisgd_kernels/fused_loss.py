@@ -14,13 +14,19 @@ from minisgd_kernels._math import exp, exp_tail, log, log_tail
 from minisgd_kernels._onednn import exp as exp_softmax
 from minisgd_kernels._tile import NARROW
 from minisgd_kernels.classification import _TILE, _in_packet
-from minisgd_kernels.packing import padded, sample_share
+from minisgd_kernels.packing import sample_share
 from minisgd_kernels.reduce import PACKET, sum_vector
 
 MOST_CLASSES = _TILE  # with more, a row of the gradient has several tiles
 
 SIDE_BY_SIDE = 32  # samples
 _NEAR = np.float32(-1e-6)  # logits nearer than that to the largest may round to its probability
+
+
+@helper
+def _samples_at_once(samples: int) -> int:
+    """How many lie side by side: whole packets."""
+    return max(1, min((samples + PACKET - 1) // PACKET, SIDE_BY_SIDE // PACKET)) * PACKET
 
 
 @helper
@@ -78,9 +84,9 @@ def _shift_and_exponentiate(
     flat_z, flat_e = z.reshape(-1), e.reshape(-1)
     for i in range(in_packets):
         flat_e[i] = exp(flat_z[i])
-    flat_z, flat_e = flat_z[in_packets:], flat_e[in_packets:]
-    for i in range(flat_z.size):
-        flat_e[i] = exp_tail(flat_z[i])
+    for c in range(classes // PACKET * PACKET, classes):
+        for i in range(last + 1 - start):
+            e[c, i] = exp_tail(z[c, i])
 
 
 @helper
@@ -126,7 +132,7 @@ def _probabilities(
             c -= 1
     for c in range(classes):
         row = e[c]
-        for i in range(width):
+        for i in range(stop - start):
             row[i] /= total[i]
 
 
@@ -173,7 +179,7 @@ def softmax_cross_entropy_step(
     the largest logit, if `of_logits` is 1) is that of `y`. No gradient if `g` has no rows.
     """
     begin, end = sample_share(count, thread, threads)
-    width = max(NARROW, min(SIDE_BY_SIDE, padded(end - begin)))
+    width = _samples_at_once(end - begin)
     z, e, t, sums, total, largest = _split(scratch, classes, width)
     log_sums, in_packets = largest, count // PACKET * PACKET  # the maxima are done with by then
     predicted, wanted = sums[0], sums[1]
@@ -200,7 +206,7 @@ def softmax_cross_entropy_step(
                 row = g[n]
                 for c in range(classes):
                     row[c] = e[c, n - start]
-        for i in range(width):
+        for i in range(stop - start):
             log_sums[i] = log(total[i]) if start + i < in_packets else log_tail(total[i])
         for c in range(classes):
             each, label, shifted = e[c], t[c], z[c]
@@ -220,7 +226,7 @@ def sparse_softmax_cross_entropy_step(
 ) -> None:  # fmt: skip
     """The same for class numbers `y` (samples,) int64."""
     begin, end = sample_share(count, thread, threads)
-    width = max(NARROW, min(SIDE_BY_SIDE, padded(end - begin)))
+    width = _samples_at_once(end - begin)
     z, e, _, sums, total, largest = _split(scratch, classes, width)
     predicted = sums[0]
     right = 0
