@@ -1,8 +1,8 @@
 """What an operation would return, but for the values: computed from shapes, with no kernel called.
 
-A recording wants to know which calls a step makes, and of which shapes. Computing them would compile
-every kernel of an eager step, ten seconds of work for machine code that the printed step does not
-call. What is not in the tables here is computed all the same, on whatever its inputs hold.
+A recording wants to know which calls a step makes, and of which shapes. Computing them would
+compile every kernel of an eager step, ten seconds of work for machine code that the printed step
+does not call. What is not in the tables here is computed all the same, on whatever its inputs hold.
 """
 
 from __future__ import annotations
