@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -69,6 +69,11 @@ class Recorder(Protocol):
 class Watcher(Protocol):
     """What `bind` and `call` need of a compiler that records a step."""
 
+    def result(
+        self, name: str, function: Forward, inputs: Sequence[Any], params: Sequence[Any]
+    ) -> Any:
+        """``function(*inputs, *params)``, or what stands for it."""
+
     def note(self, name: str, inputs: tuple[Any, ...], params: tuple[Any, ...], out: Any) -> Any:
         """Take note of one call of a primitive or kernel; what `call` is to return."""
 
@@ -113,7 +118,11 @@ def defop(name: str, forward: Forward, *vjps: VJP | None, params: int = 0) -> Pr
 
 def bind(primitive: Primitive, *inputs: Tensor, params: tuple[Any, ...] = ()) -> Tensor:
     """Apply a primitive to tensors, and let every active tape record it."""
-    result = primitive.forward(*[t._array for t in inputs], *params)
+    arrays, watcher = [t._array for t in inputs], recorders.watcher
+    if watcher is None:
+        result = primitive.forward(*arrays, *params)
+    else:
+        result = watcher.result(primitive.name, primitive.forward, arrays, params)
     if not isinstance(result, np.ndarray):  # Numba turns a 0-d result into a Python number
         result = np.array(result, inputs[0].dtype)
     output = Tensor(result)
@@ -123,16 +132,18 @@ def bind(primitive: Primitive, *inputs: Tensor, params: tuple[Any, ...] = ()) ->
         equation = Equation(primitive, inputs, params, output)
         for recorder in active:
             recorder.record(equation)
-    if recorders.watcher is not None:
-        recorders.watcher.note(primitive.name, inputs, params, output)
+    if watcher is not None:
+        watcher.note(primitive.name, inputs, params, output)
     return output
 
 
 def call(kernel: str, *arguments: Any) -> Any:
     """Call a compute kernel by name, on arrays and numbers; no tape hears of it."""
-    result = getattr(kernels, kernel)(*arguments)
-    watcher = recorders.watcher
-    return result if watcher is None else watcher.note(kernel, arguments, (), result)
+    function, watcher = getattr(kernels, kernel), recorders.watcher
+    if watcher is None:
+        return function(*arguments)
+    result = watcher.result(kernel, function, arguments, ())
+    return watcher.note(kernel, arguments, (), result)
 
 
 def argument(name: str, value: Any) -> Any:

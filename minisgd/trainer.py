@@ -11,7 +11,7 @@ import numpy as np
 from minisgd import losses, metrics, ops, optimizers
 from minisgd import numerics as rounding
 from minisgd.callbacks import CallbackList, History
-from minisgd.compiler import Runner, compiled_source
+from minisgd.compiler import Runner, compiled_source, trying
 from minisgd.data import ArrayData, EpochIterator, as_data_array, split_for_validation
 from minisgd.data.arrays import Batch, positive_int, whole_number
 from minisgd.metrics.accuracy import check_identifier
@@ -350,8 +350,9 @@ class Trainer:
         Builds the model if it is not built yet, as the first batch would.
         """
         x, y, weight = data.first_sample()
-        y_pred = self(x, training=False)
-        self.compute_loss(x, y, y_pred, weight)
+        with trying(self, data):
+            y_pred = self(x, training=False)
+            self.compute_loss(x, y, y_pred, weight)
         if self._loss is not None and data.y is not None:
             self._loss.check_targets(data.y, y_pred.shape[-1])
 

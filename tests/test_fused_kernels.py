@@ -2,13 +2,13 @@
 
 import threading
 
+import numba
 import numpy as np
 import pytest
 
 import minisgd_kernels as kernels
 from minisgd_kernels import _threads, _tile, fused, fused_loss, packing
 from minisgd_kernels._intrinsics import flush_denormals, restore_denormals
-from minisgd_kernels._jit import helper
 
 F32 = np.float32
 LR, MU = F32(0.01), F32(0.9)
@@ -305,7 +305,7 @@ def test_shares_cover_everything_once(threads):
         assert sum(stop - start for start, stop in own) == extent
 
 
-@helper
+@numba.njit(nogil=True)
 def count_together(barrier, thread, threads, numbers, rounds):
     """Each thread writes its number; behind the barrier it must see everybody's."""
     missed = 0
@@ -343,7 +343,7 @@ def test_behind_a_barrier_a_thread_sees_what_the_others_wrote(threads):
 def test_the_interpreted_tile_agrees_with_the_compiled_one(monkeypatch):
     monkeypatch.setattr(_tile, "fma", lambda a, b, c: F32(np.float64(a) * b + c))
 
-    @helper
+    @numba.njit(nogil=True)
     def compiled(c, a, rows, words, w):
         mode = flush_denormals()
         _tile.rows_narrow_skipping(c, 1, 20, 1, a, rows, 2, 0, 4, words, 1, 1, 64, 72, w, 3, 16)

@@ -166,7 +166,9 @@ def test_plain_python_agrees_with_the_compiler(tmp_path):
 @pytest.mark.parametrize("name", ["philox_uint32", "philox_shuffle"])
 def test_whole_numbers_are_equal(name):
     function = getattr(kernels, name)
-    np.testing.assert_array_equal(function(*CALLS[name][0]), function.py_func(*CALLS[name][0]))
+    with np.errstate(over="ignore"):  # the streams count modulo 2**64
+        plain = function.py_func(*CALLS[name][0])
+    np.testing.assert_array_equal(function(*CALLS[name][0]), plain)
 
 
 if __name__ == "__main__":

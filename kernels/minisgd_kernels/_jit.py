@@ -14,6 +14,7 @@ import numba
 import numpy.typing as npt
 from numba import types
 from numba.core import config as numba_config
+from numba.core.typing.templates import infer_global
 
 Array = npt.NDArray[Any]
 Scalar = Any  # a number of an array's dtype, or an index: Numba infers which
@@ -24,6 +25,7 @@ _OPTIONS: dict[str, Any] = {
     "error_model": "numpy",  # x / 0 is inf or nan, as in NumPy and TensorFlow, not an exception
     "fastmath": False,  # the order of rounding is the product: LLVM must not reassociate
     "boundscheck": False,  # the layers check shapes before a kernel sees an array
+    "no_cfunc_wrapper": True,  # no kernel is passed to another one, or to C
 }
 
 
@@ -80,22 +82,38 @@ def kernel(function: F) -> F:
 def part(function: F) -> F:
     """Compile a kernel that does one thread's part of a training step, and keep it like `kernel`.
 
-    It is called by a printed step, which sets the thread's denormal mode once for all parts. A
-    number that is written out there is passed like any other; Numba would compile the part once
-    more for each such number.
+    It is called by a printed step, which sets the thread's denormal mode once for all parts.
     """
     compiled: Any = kernel(function)
-    if not numba_config.DISABLE_JIT:
-        resolve = compiled.get_call_template
-
-        def resolve_plain(arguments: Any, keywords: Any) -> Any:
-            plain = {name: types.unliteral(kind) for name, kind in keywords.items()}
-            return resolve(tuple(types.unliteral(kind) for kind in arguments), plain)
-
-        compiled.get_call_template = resolve_plain
+    _take_numbers_as_variables(compiled)
     return compiled  # type: ignore[no-any-return]
 
 
 def helper(function: F) -> F:
-    """Compile a function that only kernels call: it becomes part of the kernel's machine code."""
-    return numba.njit(**_OPTIONS)(function)  # type: ignore[no-any-return]
+    """Let kernels call a function, which becomes part of their machine code.
+
+    Python calls it as it is: so Numba need not compile a way in for Python.
+    """
+    if numba_config.DISABLE_JIT:
+        return function
+    compiled = numba.njit(**_OPTIONS, no_cpython_wrapper=True)(function)
+    _take_numbers_as_variables(compiled)
+    infer_global(function, types.Dispatcher(compiled))  # what the function's name means in a kernel
+    vars(function)["compiled"] = compiled  # Numba keeps but a weak reference
+    return function
+
+
+def _take_numbers_as_variables(compiled: Any) -> None:
+    """Let a number that is written out in a call be passed like any other.
+
+    Numba would compile the function once more for each such number.
+    """
+    if numba_config.DISABLE_JIT:
+        return
+    resolve = compiled.get_call_template
+
+    def resolve_plain(arguments: Any, keywords: Any) -> Any:
+        plain = {name: types.unliteral(kind) for name, kind in keywords.items()}
+        return resolve(tuple(types.unliteral(kind) for kind in arguments), plain)
+
+    compiled.get_call_template = resolve_plain

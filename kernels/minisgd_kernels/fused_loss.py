@@ -70,7 +70,8 @@ def _shift_and_exponentiate(
         row = logits[min(start + i, last)]
         for c in range(classes):
             z[c, i] = row[c]
-    largest[:] = z[0]
+    for i in range(width):
+        largest[i] = z[0, i]
     for c in range(1, classes):
         row = z[c]
         for i in range(width):
@@ -157,8 +158,8 @@ def rows_of_scratch(classes: int) -> int:
 def _most_probable(labels: Array, largest: Array, found: Array) -> None:
     """First place of each column's largest element; a NaN is larger than any."""
     classes, width = labels.shape
-    largest[:] = labels[0]
-    found[:] = 0
+    for i in range(width):
+        largest[i], found[i] = labels[0, i], 0
     for c in range(1, classes):
         row = labels[c]
         for i in range(width):

@@ -139,7 +139,8 @@ def _sixteen_lanes(a: Array, b: Array) -> Array:
                 for j in range(columns):
                     lanes[lane, j] += lanes[lane + width, j]
             width //= 2
-        out[i] = lanes[0]
+        for j in range(columns):
+            out[i, j] = lanes[0, j]
     return out
 
 

@@ -10,8 +10,11 @@ from minisgd.compiler import trace
 from minisgd.compiler.runner import WORTH_STEPS, Runner
 from minisgd.compiler.text import compiled_source, explain
 from minisgd.compiler.threads import get_threads, set_threads
+from minisgd.compiler.trace import trying
 
-__all__ = ["WORTH_STEPS", "Runner", "compiled_source", "explain", "get_threads", "set_threads"]
+__all__ = [
+    "WORTH_STEPS", "Runner", "compiled_source", "explain", "get_threads", "set_threads", "trying",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -1,8 +1,9 @@
 """Record one eager step as the flat list of the kernel calls that it makes.
 
-The step runs on batches of three different lengths. Whatever differs between the three recordings
-must be the length of the batch, which the printed step calls ``n``; anything else that differs, or
-that no recorded call has made, would go stale, and is refused.
+The step runs on batches of three different lengths, without computing anything: no kernel is
+called, `shapes` says what each would return. Whatever differs between the three recordings must be
+the length of the batch, which the printed step calls ``n``; anything else that differs, or that no
+recorded call has made, would go stale, and is refused.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from minisgd.compiler.shapes import stand_in
 from minisgd.primitive import recorders
 from minisgd.tensor import Array, Tensor
 
@@ -117,6 +119,7 @@ class Recording:
     arguments: list[str] = field(default_factory=list)
     part: str = "forward"
     _alive: list[Any] = field(default_factory=list)
+    result = staticmethod(stand_in)  # nothing is computed: a step's calls don't depend on values
 
     def name(self, array: Array, name: str) -> None:
         """Call an array by a name from here on."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from minisgd.compiler.record import (
     generalize,
     watching,
 )
+from minisgd.compiler.shapes import shapes_only
 from minisgd.data import ArrayData
 from minisgd.tensor import Tensor, Variable
 
@@ -128,6 +129,23 @@ def check(model: Any, kind: str, data: ArrayData) -> None:
             raise NotCompilableError("the optimizer is not minisgd's SGD itself")
         if not model.trainable_variables:
             raise NotCompilableError("no variable is trainable")
+
+
+@contextmanager
+def trying(model: Any, data: ArrayData) -> Iterator[None]:
+    """Let a forward pass and its loss check shapes; values only where the user's code sees them.
+
+    A layer or loss of the user's own may look at values, and a model that is to run eagerly needs
+    the kernels at once: then everything is computed.
+    """
+    by_shapes = bool(model.jit_compile) and not model.run_eagerly
+    if by_shapes:
+        try:
+            check(model, "test", data)
+        except NotCompilableError:
+            by_shapes = False
+    with shapes_only() if by_shapes else nullcontext():
+        yield
 
 
 def _check_layer(layer: Any, kind: str) -> None:
@@ -304,7 +322,7 @@ def _resolve_metrics(model: Any, kind: str, data: ArrayData) -> None:
     """Let the metrics be chosen by the shapes of labels and predictions, as in a first step."""
     if kind != "predict" and model._metrics is None:
         x, y, _ = _batch(data, 1)
-        with model._numerics_scope():
+        with model._numerics_scope(), shapes_only():
             model._resolve_metrics(y, model(x, training=False))
         check(model, kind, data)
 
