@@ -24,6 +24,7 @@ from minisgd.compiler.workspace import Workspace
 from minisgd.data import EpochIterator, Span
 from minisgd.optimizers import schedules
 from minisgd.primitive import recorders
+from minisgd.random import SeedGenerator
 from minisgd.tensor import Array, Variable
 from minisgd.utils.progbar import write_line
 
@@ -289,6 +290,8 @@ def _print_of(value: Any) -> Any:
         return tuple((key, _print_of(v)) for key, v in value.items())
     if isinstance(value, Variable):
         return _Same(value), value._trainable, _Same(value._array)
+    if isinstance(value, SeedGenerator):
+        return _Same(value), _print_of(value.state)
     return _Same(value)
 
 

@@ -26,6 +26,7 @@ from minisgd.compiler.record import (
 )
 from minisgd.compiler.shapes import shapes_only
 from minisgd.data import ArrayData
+from minisgd.random import SeedGenerator
 from minisgd.tensor import Tensor, Variable
 
 _LAYERS = (layers.Dense, layers.Activation, layers.Flatten, layers.Dropout)
@@ -153,17 +154,33 @@ def _check_layer(layer: Any, kind: str) -> None:
         raise NotCompilableError(f"layer '{layer.name}' is none of minisgd's own")
     if layer.dtype != "float32":
         raise NotCompilableError(f"layer '{layer.name}' computes in {layer.dtype}")
-    if kind == "train" and isinstance(layer, layers.Dropout) and layer.rate > 0:
-        raise NotCompilableError(f"layer '{layer.name}' draws a new mask in every step")
+    if kind == "train" and isinstance(layer, layers.Dropout):
+        _check_dropout(layer)
     activation = getattr(layer, "activation", None)
     if activation is not None and activation not in vars(activations).values():
         raise NotCompilableError(f"layer '{layer.name}' has an activation function of its own")
+
+
+def _check_dropout(layer: layers.Dropout) -> None:
+    if layer.seed_generator is not None and type(layer.seed_generator) is not SeedGenerator:
+        raise NotCompilableError(f"layer '{layer.name}' has a seed generator of its own")
+    if layer.rate == 1:
+        raise NotCompilableError(f"layer '{layer.name}' lets nothing through")
+    if layer.noise_shape and layer.noise_shape[0] not in (None, 1):
+        raise NotCompilableError(f"layer '{layer.name}' takes batches of one length only")
+
+
+def seed_states(model: Any) -> list[Variable]:
+    """What the model's Dropout layers draw from."""
+    dropped = [layer for layer in model.layers if isinstance(layer, layers.Dropout)]
+    return [layer.seed_generator.state for layer in dropped if layer.seed_generator is not None]
 
 
 # --- names ---
 def variable_names(model: Any, optimizer: Any) -> dict[str, Variable]:
     """Weights by their layer's name and their own, then the optimizer's state by its weights'.
 
+    In training the seeds of Dropout layers are state, too: every step counts its draws there.
     Layers that were named automatically are counted from the first of the model, so that the same
     model prints the same file again.
     """
@@ -179,6 +196,8 @@ def variable_names(model: Any, optimizer: Any) -> dict[str, Variable]:
         for weight in layer.weights:
             of_weight[id(weight)] = _free(f"{name}_{weight.name}", named)
             named[of_weight[id(weight)]] = weight
+        if optimizer is not None and isinstance(layer, layers.Dropout) and layer.seed_generator:
+            named[_free(f"{name}_seed", named)] = layer.seed_generator.state
     if optimizer is None:
         return named
     for states, suffix in (
@@ -301,6 +320,7 @@ def _untouched(model: Any, kind: str) -> Iterator[None]:
     """
     optimizer = model.optimizer if kind == "train" else None
     variables = [*model.weights, *(optimizer.variables if optimizer is not None else ())]
+    variables += seed_states(model)
     before = [(v, v._array.copy(), v.version) for v in variables]
     kept = {name: vars(model).get(name) for name in ("_loss_tracker", "_metrics")}
     rate = None
