@@ -15,7 +15,7 @@ from minisgd.compiler.printer import Step
 from minisgd.compiler.record import Call, Constant, Times
 
 _BATCH = Constant(Times(1.0), "float32")
-_UPDATES = {"sgd_inplace": "SGD", "momentum_inplace": "MOMENTUM", "nesterov_inplace": "NESTEROV"}
+UPDATES = {"sgd_inplace": "SGD", "momentum_inplace": "MOMENTUM", "nesterov_inplace": "NESTEROV"}
 _MOST_CLASSES = 4507  # `minisgd_kernels.fused_loss`
 
 
@@ -214,14 +214,14 @@ def update_into_gradient(calls: list[Call], step: Step) -> list[Call]:
     gone: set[str] = set()
     out = []
     for call in calls:
-        if call.name in _UPDATES:
+        if call.name in UPDATES:
             *variables, gradient, rate = (str(x) for x in call.inputs[: 3 + (len(call.inputs) > 3)])
             momentum = str(call.inputs[-1]) if len(variables) > 1 else "np.float32(0.0)"
             weight, velocity = variables[0], variables[-1]
             source = made.get(gradient)
             if source is None or uses[gradient] != 1:
                 raise NotFusableError("a gradient is used twice or changed before the update")
-            params = (_UPDATES[call.name], rate, momentum)
+            params = (UPDATES[call.name], rate, momentum)
             if source.name == "matmul_tn":
                 x, g = (str(v) for v in source.inputs)
                 call = Call("weight_step", (x, g, weight, velocity), params, "", (), "update")

@@ -12,7 +12,7 @@ import numpy as np
 
 import minisgd_kernels
 from minisgd import activations, layers, losses, metrics, numerics, optimizers
-from minisgd.compiler.fuse import NotFusableError, fuse
+from minisgd.compiler.fuse import UPDATES, NotFusableError, fuse
 from minisgd.compiler.fused_printer import FusedPrinter
 from minisgd.compiler.printer import Printer, Step
 from minisgd.compiler.record import (
@@ -27,7 +27,7 @@ from minisgd.compiler.record import (
 from minisgd.compiler.shapes import shapes_only
 from minisgd.data import ArrayData
 from minisgd.random import SeedGenerator
-from minisgd.tensor import Tensor, Variable
+from minisgd.tensor import Array, Tensor, Variable
 
 _LAYERS = (layers.Dense, layers.Activation, layers.Flatten, layers.Dropout)
 _LOSSES = (
@@ -71,6 +71,9 @@ class Program:
             self.fused = fuse(self.step)
         except NotFusableError as error:
             self.not_fused = str(error)
+        self.moves = np.array([
+            any(call.name in UPDATES for call in update) for update in self.step.updates
+        ])  # fmt: skip
         # How many elements of a sample each metric counts.
         self.elements = [
             math.prod(self.step.shapes[str(call.inputs[1]).partition(".")[0]][1:])
@@ -87,13 +90,13 @@ class Program:
 
         return FusedPrinter(self.step, self.fused, columns).text()
 
-    def phase(self, iterations: int) -> int:
-        """Which of the optimizer's updates comes after so many."""
+    def phases_after(self, calls: Array) -> Array:
+        """Which of the step's updates comes after so many calls, for a vector of such numbers."""
         if len(self.phases) == 1:
-            return 0
-        wanted = _kind_of_update(self.optimizer, iterations)
-        kinds = [_kind_of_update(self.optimizer, example) for example in self.phases]
-        return kinds.index(wanted)
+            return np.zeros(len(calls), np.int64)
+        place = np.zeros(4, np.int64)
+        place[_kind_of_update(self.optimizer, np.array(self.phases))] = range(len(self.phases))
+        return place[_kind_of_update(self.optimizer, calls)]
 
 
 # --- what can be compiled ---
@@ -348,19 +351,21 @@ def _resolve_metrics(model: Any, kind: str, data: ArrayData) -> None:
 
 
 # --- kinds of update: with accumulated gradients or moving averages not all steps are alike ---
-def _kind_of_update(optimizer: Any, iterations: int) -> tuple[bool, bool]:
-    """Whether the weights move, and whether their averages replace them."""
-    every = optimizer.gradient_accumulation_steps or 1
-    overwrite = (optimizer.ema_overwrite_frequency if optimizer.use_ema else None) or 0
-    updates = iterations // every
-    return (iterations + 1) % every == 0, overwrite > 0 and (updates + 1) % overwrite == 0
+def _kind_of_update(optimizer: Any, calls: Array) -> Array:
+    """1 if the weights move, and 2 more if their averages replace them, after so many calls."""
+    moves = (calls + 1) % (optimizer.gradient_accumulation_steps or 1) == 0
+    kind = np.asarray(moves, np.int64)
+    if optimizer.use_ema and optimizer.ema_overwrite_frequency:
+        updates = optimizer._updates_in(calls)
+        kind = kind + 2 * ((updates + 1) % optimizer.ema_overwrite_frequency == 0)
+    return kind
 
 
 def _phases(optimizer: Any) -> list[int]:
     """A number of earlier calls for each kind of update that there is."""
     every = optimizer.gradient_accumulation_steps or 1
     overwrite = (optimizer.ema_overwrite_frequency if optimizer.use_ema else None) or 1
-    found: dict[tuple[bool, bool], int] = {}
-    for iterations in (0, every - 1, every * (overwrite - 1), every * overwrite - 1):
-        found.setdefault(_kind_of_update(optimizer, iterations), iterations)
+    found: dict[int, int] = {}
+    for calls in (0, every - 1, every * (overwrite - 1), every * overwrite - 1):
+        found.setdefault(int(_kind_of_update(optimizer, np.array(calls))), calls)
     return list(found.values())
