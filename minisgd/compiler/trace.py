@@ -83,12 +83,16 @@ class Program:
 
     def fused_text(self, threads: int) -> str:
         """The fused step for so many threads: it depends on where they have to wait."""
+        return self.fused_printer(threads).text()
+
+    def fused_printer(self, threads: int) -> FusedPrinter:
+        """What prints the fused step for so many threads."""
         from minisgd_kernels.packing import by_units
 
         def columns(weight: str) -> bool:
             return bool(by_units(self.step.shapes[weight][1], max(threads, 2)))
 
-        return FusedPrinter(self.step, self.fused, columns).text()
+        return FusedPrinter(self.step, self.fused, columns)
 
     def phases_after(self, calls: Array) -> Array:
         """Which of the step's updates comes after so many calls, for a vector of such numbers."""
