@@ -7,7 +7,9 @@ says that the two diverged, with 2), Ctrl-C with 130.
 from __future__ import annotations
 
 import secrets
+import shutil
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -110,10 +112,11 @@ def parity(path: Path | None, **choices: Any) -> None:
 @click.option("--momentum", type=Number(0, 1), default=0.0, metavar="X", help="As in `train`.")
 @click.option("--nesterov", is_flag=True, help="As in `train`.")
 def explain(hidden: int, momentum: float, nesterov: bool) -> None:
-    """Print the kernel calls of one training step, and the function that `fit` makes of them."""
+    """Print the kernel calls of one training step beside the function that `fit` makes of them."""
     model = _model(Options(1, 32, 0.01, momentum, nesterov, hidden, 0, "", 0))
     x = np.zeros((32, _PIXELS), np.float32)
-    for line in compiler.explain(model, x, np.eye(32, _CLASSES, dtype=np.float32)):
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    for line in compiler.explain(model, x, np.eye(32, _CLASSES, dtype=np.float32), width):
         write_line(line)
 
 

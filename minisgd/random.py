@@ -21,15 +21,13 @@ from typing import Any
 import numpy as np
 
 import minisgd_kernels as kernels
+from minisgd.primitive import Primitive, bind, defop
 from minisgd.tensor import Array, Tensor, Variable
 from minisgd.utils.unsupported import explain
 
 __all__ = ["SeedGenerator", "dropout", "normal", "truncated_normal", "uniform"]
 
 _MASK = 0xFFFFFFFF
-# TensorFlow's stateless operations scramble a seed with Philox under this key
-# (core/kernels/stateless_random_ops_v2.h, GetKeyCounter).
-_SCRAMBLE_KEY = np.array([0x3EC8F720, 0x02461E29], np.uint32)
 _MAX_INT32 = 2**31 - 1
 
 Stream = tuple[Array, Array]
@@ -107,8 +105,11 @@ class SeedGenerator:
 
     def next(self, ordered: bool = True) -> Array:
         """The present state; then count on (``ordered=False``: Keras's scattered sequence)."""
+        if ordered:
+            self.state.version += 1
+            return bind(_next_seed, self.state)._array
         now = self.state.numpy()
-        self.state.assign(now + [0, 1] if ordered else (now + 1) * 5387 % 933199)
+        self.state.assign((now + 1) * 5387 % 933199)
         return now
 
     def get_config(self) -> dict[str, Any]:
@@ -124,33 +125,51 @@ class SeedGenerator:
 Seed = int | SeedGenerator | None
 
 
-def _stream(seed: Seed) -> Stream:
-    """Key and counter of the stateless stream that belongs to a seed."""
+# Operations, so that a compiled step draws as the eager one does; none has a gradient.
+_next_seed: Primitive = defop("next_seed_inplace", lambda s: kernels.next_seed_inplace(s), None)
+_stream: Primitive = defop("philox_stream", lambda pair: kernels.philox_stream(pair), None)
+
+
+def _drawing(kernel: str) -> Primitive:
+    """Numbers of a shape and two parameters from a stream."""
+
+    def forward(stream: Array, shape: tuple[int, ...], a: Any, b: Any) -> Array:
+        draw = getattr(kernels, kernel)
+        values: Array = draw(stream[:2], stream[2:], a, b, math.prod(shape))
+        return values.reshape(shape)
+
+    return defop(kernel, forward, None, params=3)
+
+
+_uniform, _normal = _drawing("philox_uniform"), _drawing("philox_normal")
+_truncated_normal = _drawing("philox_truncated_normal")
+
+
+def _pair(seed: Seed) -> Array:
+    """What picks the stateless stream of the next draw: two int64."""
     if seed is None:
         if _Global.generator is None:
             _Global.generator = SeedGenerator()
-        pair = _Global.generator.next(ordered=False)
-    elif isinstance(seed, SeedGenerator):
-        pair = seed.next()
-    elif isinstance(seed, int):
-        pair = np.array([seed, 0], object)
-    else:
-        msg = (
-            "Argument `seed` must be either an integer or an instance of `SeedGenerator`. "
-            f"Received: seed={seed} (of type {type(seed)})"
-        )
-        raise ValueError(msg)
-    # Keras casts to int32 with a floor modulo (backend/tensorflow/random.py, _cast_seed).
-    seed0, seed1 = (int(s) % (_MAX_INT32 - 1) for s in pair)
-    counter = np.array([seed0, 0, seed1, 0], np.uint32)
-    mix = kernels.philox_uint32(_SCRAMBLE_KEY, counter, 4)
-    return mix[:2].copy(), np.array([0, 0, mix[2], mix[3]], np.uint32)
+        return _Global.generator.next(ordered=False)
+    if isinstance(seed, SeedGenerator):
+        return seed.next()
+    if isinstance(seed, int):
+        return np.array([seed % (_MAX_INT32 - 1), 0])
+    msg = (
+        "Argument `seed` must be either an integer or an instance of `SeedGenerator`. "
+        f"Received: seed={seed} (of type {type(seed)})"
+    )
+    raise ValueError(msg)
 
 
-def _draw(kernel: Any, shape: Sequence[int], a: float, b: float, dtype: Any, seed: Seed) -> Tensor:
-    key, counter = _stream(seed)
-    values = kernel(key, counter, np.float32(a), np.float32(b), math.prod(shape))
-    return Tensor(values.reshape(tuple(shape)).astype(dtype or np.float32, copy=False))
+def _draw(
+    primitive: Primitive, shape: Sequence[int], a: float, b: float, dtype: Any, seed: Seed
+) -> Tensor:
+    stream = bind(_stream, Tensor(_pair(seed)))
+    values = bind(primitive, stream, params=(tuple(shape), np.float32(a), np.float32(b)))
+    if dtype in (None, np.float32):
+        return values
+    return Tensor(values._array.astype(dtype))
 
 
 def uniform(
@@ -168,7 +187,7 @@ def uniform(
     ----------
     Keras, ``keras.random.uniform``; TensorFlow, ``tf.random.stateless_uniform``.
     """
-    return _draw(kernels.philox_uniform, shape, minval, maxval, dtype, seed)
+    return _draw(_uniform, shape, minval, maxval, dtype, seed)
 
 
 def normal(
@@ -179,7 +198,7 @@ def normal(
     seed: Seed = None,
 ) -> Tensor:
     """Normally distributed floats, by Box and Muller's transform. See `uniform` for seeds."""
-    return _draw(kernels.philox_normal, shape, mean, stddev, dtype, seed)
+    return _draw(_normal, shape, mean, stddev, dtype, seed)
 
 
 def truncated_normal(
@@ -190,7 +209,7 @@ def truncated_normal(
     seed: Seed = None,
 ) -> Tensor:
     """Normally distributed floats within two standard deviations of the mean."""
-    return _draw(kernels.philox_truncated_normal, shape, mean, stddev, dtype, seed)
+    return _draw(_truncated_normal, shape, mean, stddev, dtype, seed)
 
 
 def dropout(
@@ -212,8 +231,10 @@ def dropout(
     if rate == 1:
         return Tensor(np.zeros_like(x._array))
     shape = [n if m is None else m for n, m in zip(x.shape, noise_shape or x.shape, strict=True)]
-    keep = uniform(shape, seed=seed).numpy() >= np.float32(rate)
-    return ops.where(np.broadcast_to(keep, x.shape), x * (1.0 / (1.0 - rate)), 0.0)
+    keep = ops.greater_equal(uniform(shape, seed=seed), float(rate))
+    if noise_shape is not None:
+        keep = ops.broadcast_to(keep, x.shape)
+    return ops.where(keep, x * (1.0 / (1.0 - rate)), 0.0)
 
 
 def _shuffle_stream(epoch: int) -> Stream:

@@ -175,7 +175,9 @@ print(seconds, *sorted(heavy & set(sys.modules)))
 
 
 # --- kernels ---
-NO_FLOAT_ARITHMETIC = {"where", "philox_uint32", "philox_shuffle"}
+NO_FLOAT_ARITHMETIC = {
+    "where", "next_seed_inplace", "philox_stream", "philox_uint32", "philox_shuffle",
+}  # fmt: skip
 
 
 def decorated_with(function, name):

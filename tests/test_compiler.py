@@ -117,6 +117,18 @@ def test_losses_without_a_softmax():
 
 
 SGD = keras.optimizers.SGD
+
+
+class Harmonic(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule of the user's, which takes one step at a time."""
+
+    def __init__(self, start):
+        self.start = start
+
+    def __call__(self, step):
+        return self.start / (int(step) + 1)
+
+
 OPTIONS = {
     "momentum": lambda: SGD(0.1, momentum=0.9),
     "nesterov": lambda: SGD(0.1, momentum=0.9, nesterov=True),
@@ -135,6 +147,11 @@ OPTIONS = {
     "schedule": lambda: SGD(
         keras.optimizers.schedules.ExponentialDecay(0.1, 4, 0.7), weight_decay=0.01
     ),
+    "warm-up, accumulation": lambda: SGD(
+        keras.optimizers.schedules.CosineDecay(0.0, 9, 0.1, warmup_target=0.1, warmup_steps=4),
+        momentum=0.9, gradient_accumulation_steps=2, weight_decay=0.01, use_ema=True,
+    ),
+    "own schedule": lambda: SGD(Harmonic(0.1), weight_decay=0.01, gradient_accumulation_steps=2),
     "function": lambda: SGD(iter(np.linspace(0.1, 0.2, 100).tolist()).__next__),
 }  # fmt: skip
 
@@ -452,3 +469,34 @@ def test_a_number_that_does_not_grow_with_the_batch_is_refused():
         generalize(calls(0.5, 0.25, 1.0))
     with pytest.raises(NotCompilableError, match="depend on the number of samples"):
         generalize([*calls(1.0, 1.0), []])
+
+
+def test_rates_are_computed_for_many_steps_at_once(monkeypatch):
+    """A schedule is asked once a call of the printed step, a user's own once a step."""
+    for kind, asked_at in (
+        (keras.optimizers.schedules.InverseTimeDecay, [(1,), (5,)]),
+        (type("Mine", (keras.optimizers.schedules.InverseTimeDecay,), {}), [()] * 6),
+    ):
+        asked = []
+
+        def watched(self, step, kind=kind, asked=asked):
+            asked.append(np.shape(step))
+            return keras.optimizers.schedules.PolynomialDecay(0.1, 100)(step)
+
+        monkeypatch.setattr(kind, "__call__", watched)
+        model = small_model(optimizer=SGD(kind(0.1, 10, 0.5)))
+        model.fit(X, ONE_HOT, **FIT)
+        assert asked == asked_at
+
+
+def test_a_rate_that_cannot_train_ends_the_fit_at_its_step():
+    runs = []
+    for jit in (True, False):
+        rate = keras.optimizers.schedules.CosineDecayRestarts(0.1, 1.0, 1.0, 1e5)
+        model = small_model(jit, optimizer=SGD(rate))
+        with pytest.raises(ValueError, match="'CosineDecayRestarts' at step 8: expected a number"):
+            model.fit(X * 1e-30, ONE_HOT, epochs=3, **FIT)
+        runs.append((int(model.optimizer.iterations), model.get_weights()))
+    assert runs[0][0] == runs[1][0] == 8
+    for ours, theirs in zip(runs[0][1], runs[1][1], strict=True):
+        np.testing.assert_array_equal(ours, theirs)

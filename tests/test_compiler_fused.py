@@ -285,3 +285,46 @@ def test_one_core_and_more_threads_than_cores(run_python):
     code = code.replace('["accuracy"]', 'metrics=["accuracy"]') + "print(hash_of(fit(2)))"
     code = "import hashlib\nhash_of = lambda b: hashlib.sha256(b).hexdigest()\n" + code
     assert len({run_python(code, n) for n in (1, 2, 4)}) == 1
+
+
+# --- minisgd explain ---
+def explained(width, x=X):
+    model = model_of([20], True, SGD(0.1, momentum=0.9))
+    lines = keras.compiler.explain(model, x, ONE_HOT, width)
+    end = lines.index("The whole function:")
+    assert "def train_steps(" in lines[end:]
+    return lines[:end]
+
+
+def test_each_recorded_call_stands_beside_one_fused_call(threads):
+    threads(2)
+    lines = explained(0, X.reshape(-1, 20, 10))
+    eager_call = re.compile(r"^    (?:forward|backward|update|metrics) +(.*?)\(")
+    names = [eager_call.findall(line) for line in lines]
+    eager = [name for found in names for name in found]
+    for name in ("t2 = dense", "t3 = relu", "categorical_hits"):
+        assert eager.count(name) == 1
+    assert eager.count("momentum_inplace") == 4
+    outputs = [name for name in eager if " = " in name]
+    assert len(outputs) == len(set(outputs))
+    place = next(i for i, line in enumerate(lines) if "t3 = relu(t2)" in line)
+    assert "t2 = dense(" in lines[place - 1]
+    assert lines[place + 2].startswith("      > dense(thread, threads, all_x,")
+    assert "t1 = reshape(x)" in lines[-3]
+    assert "no call" in lines[-2]
+
+
+def test_side_by_side_on_a_wide_terminal():
+    assert not any("┃ eager" in line for line in explained(80))
+    for width in (100, 140):
+        lines = explained(width)
+        assert all(len(line) <= width for line in lines)
+        assert any(re.match(r"│ forward +t2 = dense\(.*│ # forward", line) for line in lines)
+
+
+def test_a_step_that_is_not_fused_is_listed():
+    model = keras.Sequential([D(5, "tanh"), D(CLASSES, "softmax")])
+    model.compile("sgd", "categorical_crossentropy")
+    text = "\n".join(keras.compiler.explain(model, X, ONE_HOT, 140))
+    assert "(not fused: 'tanh' has no fused form)" in text
+    assert "    forward   t2 = tanh(t1, True)  (n, 5)" in text

@@ -100,6 +100,32 @@ def test_constants_meet_first():
     assert times == [np.float32(0.004) * np.float32(schedule(t)) for t in range(300)]
 
 
+ODD = [
+    schedules.ExponentialDecay(0.3, 1.5, 0.999),
+    schedules.ExponentialDecay(0.1, 7, 0.0, staircase=True),
+    schedules.ExponentialDecay(0.1, 1, 0.9),  # down into the denormal numbers
+    schedules.InverseTimeDecay(0.1, 7, 0.3, staircase=True),
+    schedules.PiecewiseConstantDecay([2.5, 17, 9999.9], [0.3, 0.0, 0.1, 0.7]),
+    schedules.PolynomialDecay(0.1, 777, 0.01, 0.7, cycle=True),
+    schedules.PolynomialDecay(0.1, 777, 0.0, 2.0, cycle=True),
+    schedules.PolynomialDecay(0.1, 12_345, 0.0, 0.0),
+    schedules.CosineDecay(0.1, 9000, 0.1, warmup_target=0.5, warmup_steps=0),
+    schedules.CosineDecay(0.3, 37.5, 0.1, warmup_target=0.1, warmup_steps=1234.5),
+    schedules.CosineDecayRestarts(0.1, 33, 1.1, 0.9, 0.01),
+    schedules.CosineDecayRestarts(0.1, 33, 1.0, 1.001),
+]
+
+
+@pytest.mark.parametrize("schedule", [*ALL, *ODD], ids=lambda s: f"{s.get_config()}")
+def test_many_steps_at_once_have_the_bits_of_one_by_one(schedule):
+    steps = np.concatenate([np.arange(20_000), [123_456, 2**24 + 1, 2**31, 10**12]])
+    for rate in (schedule, lambda step: schedule.times(np.float32(0.004), step)):
+        at_once = rate(steps).numpy()
+        assert at_once.dtype == np.float32
+        one_by_one = [rate(step).numpy() for step in steps]
+        assert at_once.tobytes() == np.array(one_by_one).tobytes()
+
+
 @pytest.mark.parametrize("schedule", ALL)
 def test_a_step_may_be_any_number_or_tensor(schedule):
     expected = float(schedule(7))

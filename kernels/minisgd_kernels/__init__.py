@@ -44,9 +44,11 @@ _MODULES = {
     "linear": ("dense", "matmul", "matmul_nt", "matmul_tn", "sum_rows"),
     "packing": ("all_finite", "count_zeros", "pack", "unpack", "zero_maps"),
     "philox": (
+        "next_seed_inplace",
         "philox_uint32",
         "philox_normal",
         "philox_shuffle",
+        "philox_stream",
         "philox_truncated_normal",
         "philox_uniform",
     ),

@@ -22,6 +22,10 @@ _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 _ONE_BITS, _MANTISSA_BITS = np.int32(0x3F800000), np.uint32(0x7FFFFF)
 _TWO_PI = 2.0 * np.pi
+# TensorFlow's stateless operations scramble a seed with Philox under this key
+# (core/kernels/stateless_random_ops_v2.h, GetKeyCounter).
+_SCRAMBLE_KEY = np.array([0x3EC8F720, 0x02461E29], np.uint32)
+_SEEDS = 2**31 - 2  # Keras casts to int32 with a floor modulo (backend/tensorflow/random.py)
 # A truncated normal takes at most this many blocks for its four values (chance of more: 1e-300).
 _BLOCKS_PER_GROUP = np.uint64(256)
 
@@ -56,6 +60,25 @@ def _box_muller(word0: Scalar, word1: Scalar) -> Scalar:
     radius = np.sqrt(np.float32(-2) * libm_log(u))
     sine, cosine = libm_sin_cos(angle)
     return sine * radius, cosine * radius
+
+
+@kernel
+def next_seed_inplace(state: Array) -> Array:
+    """The present state ``[seed, draws so far]`` of a seed generator; counts a draw in `state`."""
+    now = state.copy()
+    state[1] += 1
+    return now
+
+
+@kernel
+def philox_stream(seed: Array) -> Array:
+    """Stream that belongs to a pair of int64: its key (two words), then its counter (four)."""
+    start, words = np.zeros(4, np.uint32), np.empty(4, np.uint32)
+    start[0], start[2] = seed[0] % _SEEDS, seed[1] % _SEEDS
+    _block(_SCRAMBLE_KEY, start, np.uint64(0), words)
+    stream = np.zeros(6, np.uint32)
+    stream[:2], stream[4:] = words[:2], words[2:]
+    return stream
 
 
 @kernel

@@ -1,7 +1,8 @@
-"""Functions of one float32 number as the C library has them: learning-rate schedules need them.
+"""Functions of float32 numbers as the C library has them: learning-rate schedules need them.
 
 TensorFlow evaluates a schedule on tensors of one element, for which its vectorised code is not
 used: ``tf.pow``, ``tf.cos`` and ``tf.math.log`` are glibc's ``powf``, ``cosf`` and ``logf``.
+Whoever has many steps passes a vector; each element is computed alone all the same.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from minisgd_kernels._intrinsics import (
     fma,
     restore_denormals,
 )
-from minisgd_kernels._jit import Scalar, helper, kernel
+from minisgd_kernels._jit import Array, helper, kernel
 from minisgd_kernels._math import EXP2_BITS, from_hex, libm_log, libm_sin_cos, split_for_log
 
 _f32 = np.float32
@@ -92,27 +93,33 @@ def _libm_pow(x: Any, y: Any) -> Any:
 
 
 @kernel
-def scalar_power(x: Scalar, y: Scalar) -> Scalar:
-    """``x**y`` for float32 numbers, ``x >= 0``; NaN for a negative base."""
+def scalar_power(x: Array, y: Array) -> Array:
+    """``x**y`` element by element, ``x >= 0``; NaN for a negative base."""
     mode = flush_denormals()
-    out = _libm_pow(x, y)
+    out = np.empty_like(x)
+    for i in range(x.size):
+        out[i] = _libm_pow(x[i], y[i])
     restore_denormals(mode)
     return out
 
 
 @kernel
-def scalar_logarithm(x: Scalar) -> Scalar:
-    """``log(x)`` for a float32 number."""
+def scalar_logarithm(x: Array) -> Array:
+    """``log(x)`` element by element."""
     mode = flush_denormals()
-    out = libm_log(x)
+    out = np.empty_like(x)
+    for i in range(x.size):
+        out[i] = libm_log(x[i])
     restore_denormals(mode)
     return out
 
 
 @kernel
-def scalar_cosine(x: Scalar) -> Scalar:
-    """``cos(x)`` for a float32 number, ``abs(x) < 120``."""
+def scalar_cosine(x: Array) -> Array:
+    """``cos(x)`` element by element, ``abs(x) < 120``."""
     mode = flush_denormals()
-    out = libm_sin_cos(abs(x))[1]
+    out = np.empty_like(x)
+    for i in range(x.size):
+        out[i] = libm_sin_cos(abs(x[i]))[1]
     restore_denormals(mode)
     return out

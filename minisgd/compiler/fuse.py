@@ -15,7 +15,7 @@ from minisgd.compiler.printer import Step
 from minisgd.compiler.record import Call, Constant, Times
 
 _BATCH = Constant(Times(1.0), "float32")
-_UPDATES = {"sgd_inplace": "SGD", "momentum_inplace": "MOMENTUM", "nesterov_inplace": "NESTEROV"}
+UPDATES = {"sgd_inplace": "SGD", "momentum_inplace": "MOMENTUM", "nesterov_inplace": "NESTEROV"}
 _MOST_CLASSES = 4507  # `minisgd_kernels.fused_loss`
 
 
@@ -36,7 +36,8 @@ def fuse(step: Step) -> list[Call]:
     """
     if len(step.updates) > 1:
         raise NotFusableError("updates differ from step to step")
-    calls = [*step.calls, *(step.updates[0] if step.updates else [])]
+    recorded = [*step.calls, *(step.updates[0] if step.updates else [])]
+    calls = [replace(call, origin=(call,)) for call in recorded]
     for rule in RULES:
         calls = rule(calls, step)
     for call in calls:
@@ -44,8 +45,13 @@ def fuse(step: Step) -> list[Call]:
             raise NotFusableError(f"'{call.name}' has no fused form")
     if step.kind != "predict":
         place = next(i for i, call in enumerate(calls) if call.name == "cross_entropy")
-        calls.insert(place + 1, Call("batch_results", (), (), "", ()))
+        calls.insert(place + 1, _for(Call("batch_results", (), (), "", ()), calls[place]))
     return calls
+
+
+def _for(fused: Call, *calls: Call) -> Call:
+    """A fused call that stands for what these stood for."""
+    return replace(fused, origin=tuple(o for call in calls for o in call.origin))
 
 
 def _made(calls: list[Call]) -> dict[str, Call]:
@@ -112,7 +118,7 @@ def relu_into_dense(calls: list[Call], step: Step) -> list[Call]:
             # Its slope needs the output alone, so nothing else wants what was before the relu.
             if uses[before.output] == 1:
                 gone.add(before.output)
-                call = replace(before, params=(1,), output=call.output)
+                call = _for(replace(before, params=(1,), output=call.output), before, call)
         out.append(call)
     return [call for call in out if call.output not in gone]
 
@@ -148,6 +154,8 @@ def loss_with_gradient(calls: list[Call], step: Step) -> list[Call]:
     if any(uses[name] > 1 for name in gone - {entropy.output}):
         raise NotFusableError("the loss is used more than once")
     kept = [c for c in calls if c.output not in gone or not c.output]
+    fused = _for(fused, *(c for c in calls if c.output and c.output in {*gone, out}))
+    fused = replace(fused, origin=(*fused.origin, *step.metrics))
     if not out:
         return [*kept, fused]
     return [fused if c.output == out else c for c in kept]
@@ -185,7 +193,8 @@ def _prediction(calls: list[Call], step: Step) -> list[Call]:
     source = str(last.inputs[0]) if softmax else last.output
     kept = [c for c in calls if not (softmax and c is last)]
     params = (int(softmax), *last.params)
-    return [*kept, Call("prediction", (source,), params, "", last.shape, "forward")]
+    prediction = Call("prediction", (source,), params, "", last.shape, "forward")
+    return [*kept, _for(prediction, last)]
 
 
 def relu_into_input_gradient(calls: list[Call], step: Step) -> list[Call]:
@@ -197,13 +206,15 @@ def relu_into_input_gradient(calls: list[Call], step: Step) -> list[Call]:
         before = made.get(str(call.inputs[0])) if call.inputs else None
         if call.name == "matmul_nt":
             g, w = (str(x) for x in call.inputs)
-            call = Call("input_gradient", (g, w, g), (0,), call.output, call.shape, "backward")
+            fused = Call("input_gradient", (g, w, g), (0,), call.output, call.shape, "backward")
+            call = _for(fused, call)
         elif call.name == "relu_vjp" and before is not None and before.name == "matmul_nt":
             if uses[before.output] == 1:
                 gone.add(before.output)
                 g, w = (str(x) for x in before.inputs)
                 inputs = (g, w, str(call.inputs[1]))
-                call = Call("input_gradient", inputs, (1,), call.output, call.shape, "backward")
+                fused = Call("input_gradient", inputs, (1,), call.output, call.shape, "backward")
+                call = _for(fused, before, call)
         out.append(call)
     return [call for call in out if call.output not in gone]
 
@@ -214,23 +225,24 @@ def update_into_gradient(calls: list[Call], step: Step) -> list[Call]:
     gone: set[str] = set()
     out = []
     for call in calls:
-        if call.name in _UPDATES:
+        if call.name in UPDATES:
             *variables, gradient, rate = (str(x) for x in call.inputs[: 3 + (len(call.inputs) > 3)])
             momentum = str(call.inputs[-1]) if len(variables) > 1 else "np.float32(0.0)"
             weight, velocity = variables[0], variables[-1]
             source = made.get(gradient)
             if source is None or uses[gradient] != 1:
                 raise NotFusableError("a gradient is used twice or changed before the update")
-            params = (_UPDATES[call.name], rate, momentum)
+            params = (UPDATES[call.name], rate, momentum)
             if source.name == "matmul_tn":
                 x, g = (str(v) for v in source.inputs)
-                call = Call("weight_step", (x, g, weight, velocity), params, "", (), "update")
+                fused = Call("weight_step", (x, g, weight, velocity), params, "", (), "update")
             elif source.name == "sum_rows":
                 (g,) = (str(v) for v in source.inputs)
-                call = Call("bias_step", (g, weight, velocity), params, "", (), "update")
+                fused = Call("bias_step", (g, weight, velocity), params, "", (), "update")
             else:
                 raise NotFusableError(f"'{source.name}' lies between a gradient and its update")
             gone.add(source.output)
+            call = _for(fused, source, call)
         elif call.part == "update":
             raise NotFusableError(f"the optimizer calls '{call.name}'")
         out.append(call)
@@ -243,7 +255,7 @@ def turned_weights(calls: list[Call], step: Step) -> list[Call]:
     for call in calls:
         if call.name == "input_gradient":
             w = str(call.inputs[1])
-            out.append(Call("turn", (w,), (), f"{w}_turned", (), "backward"))
+            out.append(_for(Call("turn", (w,), (), f"{w}_turned", (), "backward"), call))
         out.append(call)
     return out
 

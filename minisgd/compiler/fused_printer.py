@@ -87,15 +87,23 @@ class FusedPrinter:
             "    n = min(batch_size, order.size - start)",
             *(f"    {name} = {name}s[step]" for name in step.arguments),
         ]
+        for _, printed in self.statements():
+            lines += [f"    {line}" for line in printed]
+        return [*lines, "restore_denormals(mode)"]
+
+    def statements(self) -> list[tuple[Call, list[str]]]:
+        """Each fused call with its lines in the body of the loop."""
+        found = []
         part = ""
         for number, call in enumerate(self.calls):
+            lines = []
             if call.name in FUSED and call.part not in ("", part):
                 part = call.part
-                lines.append(f"    # {part}")
+                lines.append(f"# {part}")
             if number in self.waits:
-                lines += ["    turns += 1", "    wait(barrier, thread, threads, turns)"]
-            lines += [f"    {line}" for line in self._lines(call)]
-        return [*lines, "restore_denormals(mode)"]
+                lines += ["turns += 1", "wait(barrier, thread, threads, turns)"]
+            found.append((call, lines + self._lines(call)))
+        return found
 
     def _lines(self, call: Call) -> list[str]:
         name, inputs, params = call.name, [str(x) for x in call.inputs], list(call.params)

@@ -233,14 +233,24 @@ def _cast(printer: Printer, call: Call, inputs: list[str]) -> str:
     return f"{inputs[0]}.astype({dtype})" if printer.ndim(inputs[0]) else f"{dtype}({inputs[0]})"
 
 
+def _uniform(printer: Printer, call: Call, inputs: list[str]) -> str:
+    """A stream is its key and its counter, one behind the other."""
+    (stream,), (shape, low, high) = inputs, call.params
+    size = " * ".join(map(str, shape)) or "1"
+    name = printer.use("philox_uniform")
+    bounds = f"np.float32({low}), np.float32({high})"
+    values = f"{name}({stream}[:2], {stream}[2:], {bounds}, {size})"
+    return f"{values}.reshape({printer.shape(shape)})"
+
+
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(
         (
             "add", "dense", "divide", "log_softmax", "matmul", "matmul_nt", "matmul_tn",
-            "multiply", "relu", "relu_vjp", "softmax_cross_entropy",
-            "softmax_cross_entropy_backprop", "sparse_softmax_cross_entropy",
-            "sparse_softmax_cross_entropy_backprop", "subtract", "sum_first", "sum_last",
-            "sum_rows",
+            "multiply", "next_seed_inplace", "philox_stream", "relu", "relu_vjp",
+            "softmax_cross_entropy", "softmax_cross_entropy_backprop",
+            "sparse_softmax_cross_entropy", "sparse_softmax_cross_entropy_backprop", "subtract",
+            "sum_first", "sum_last", "sum_rows",
         ),
         _plain,
     ),
@@ -251,6 +261,7 @@ _RULES: dict[str, Rule] = {
             "where",
         )
     },
+    "philox_uniform": _uniform,
     "softmax": _softmax,
     "exp": _named("exponential"),
     "log": _named("logarithm"),

@@ -69,6 +69,8 @@ class Call:
         Of the result; the length of the batch is ``Times(1)``.
     part : str
         "forward", "backward", "update" or "metrics".
+    origin : tuple of Call
+        The recorded calls that a fused call stands for.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Call:
     output: str
     shape: Shape
     part: str = ""
+    origin: tuple[Call, ...] = field(default=(), compare=False, repr=False)
 
 
 class Symbol(np.float32):

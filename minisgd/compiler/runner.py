@@ -24,7 +24,8 @@ from minisgd.compiler.workspace import Workspace
 from minisgd.data import EpochIterator, Span
 from minisgd.optimizers import schedules
 from minisgd.primitive import recorders
-from minisgd.tensor import Array, Variable
+from minisgd.random import SeedGenerator
+from minisgd.tensor import Array, Tensor, Variable
 from minisgd.utils.progbar import write_line
 
 _SECONDS = 0.03  # between two looks at the progress bar, Ctrl-C and `stop_training`
@@ -201,48 +202,54 @@ _DATA = ("x", "y", "sample_weight")
 
 
 def _arguments(program: Program, count: int) -> dict[str, Array]:
-    """What differs from step to step, for the next `count` steps or fewer.
-
-    They are computed by the optimizer itself, as if the earlier steps had been made. If a schedule
-    raises, the steps before are run first.
-    """
+    """What differs from step to step, for the next `count` steps or fewer."""
     optimizer, names = program.optimizer, program.step.arguments
-    found = {name: np.zeros(count, np.float32) for name in names}
-    phases = np.zeros(count, np.int64)
     if optimizer is None:
-        return {"phases": phases}
-    iterations = optimizer._iterations._array
-    start = int(iterations[()])
-    constant = isinstance(optimizer._learning_rate, Variable) and len(program.phases) == 1
-    try:
-        for k in range(count):
-            iterations[...] = start + k
-            phases[k] = program.phase(start + k)
-            update = program.step.updates[phases[k]]
-            try:
-                if any(call.name in _RULES for call in update):
-                    rate = optimizer._current_rate()
-                    found["learning_rate"][k] = rate
-                    if "decay" in found:
-                        found["decay"][k] = optimizer._decay_factor(rate)
-            except Exception:
-                if not k:
-                    raise
-                found = {name: values[:k] for name, values in found.items()}
-                phases = phases[:k]
-                break
-            if "ema_momentum" in found:
-                found["ema_momentum"][k] = optimizer._average_momentum()
-            if constant and (k or start):
-                for values in found.values():
-                    values[k + 1 :] = values[k]
-                break
-    finally:
-        iterations[...] = start
-    return {**{f"{name}s": values for name, values in found.items()}, "phases": phases}
+        return {"phases": np.zeros(count, np.int64)}
+    calls = optimizer._iterations._array + np.arange(count)
+    phases = program.phases_after(calls)
+    if not _knows_rates(optimizer):  # a user's own function is asked right before its step
+        calls, phases = calls[0], phases[:1]
+        rates = optimizer._current_rate() if program.moves[phases[0]] else np.float32(0)
+    else:
+        rates = _known_rates(optimizer, calls, program.moves[phases])
+        calls, phases = calls[: len(rates)], phases[: len(rates)]
+    found = {"learning_rate": rates}
+    if "decay" in names and program.moves[phases].any():
+        found["decay"] = optimizer._decay_factor(rates, calls)
+    if "ema_momentum" in names:
+        found["ema_momentum"] = optimizer._average_momentum(calls)
+    vectors = {f"{name}s": _vector(found.get(name, 0), len(phases)) for name in names}
+    return {"phases": phases, **vectors}
 
 
-_RULES = ("sgd_inplace", "momentum_inplace", "nesterov_inplace")
+def _knows_rates(optimizer: Any) -> bool:
+    """Whether the rates of later steps can be computed now."""
+    rate = getattr(optimizer, "_learning_rate", None)
+    return rate is None or isinstance(rate, Variable) or schedules.is_own(rate)
+
+
+def _known_rates(optimizer: Any, calls: Array, moves: Array) -> Array:
+    """Learning rates after so many calls; those after one that can't train are left out.
+
+    Raises
+    ------
+    ValueError
+        If the first one can't.
+    """
+    rate = optimizer._learning_rate
+    if isinstance(rate, Variable):
+        return np.full(len(calls), rate._array)
+    rates: Array = rate(Tensor(calls)).numpy()
+    useless = moves & ~(np.isfinite(rates) & (rates >= 0))
+    if useless[0]:
+        optimizer._current_rate()
+    return rates[: np.argmax(useless)] if useless.any() else rates
+
+
+def _vector(values: Any, size: int) -> Array:
+    """As a kernel takes them."""
+    return np.array(np.broadcast_to(values, size), np.float32)
 
 
 def _sees_batches(hooks: CallbackList, kind: str) -> bool:
@@ -254,13 +261,8 @@ def _sees_batches(hooks: CallbackList, kind: str) -> bool:
             for when in ("begin", "end"):
                 if not does_nothing(callback, f"on_{kind}_batch_{when}"):
                     return True
-    rate = getattr(hooks.model.optimizer, "_learning_rate", None) if kind == "train" else None
     # A rate that is a user's own function may look at anything: ask it right before its step.
-    return not (rate is None or isinstance(rate, Variable) or _is_pure(rate))
-
-
-def _is_pure(rate: Any) -> bool:
-    return type(rate).__module__ == schedules.__name__
+    return kind == "train" and not _knows_rates(hooks.model.optimizer)
 
 
 # --- what a recording depends on ---
@@ -289,6 +291,8 @@ def _print_of(value: Any) -> Any:
         return tuple((key, _print_of(v)) for key, v in value.items())
     if isinstance(value, Variable):
         return _Same(value), value._trainable, _Same(value._array)
+    if isinstance(value, SeedGenerator):
+        return _Same(value), _print_of(value.state)
     return _Same(value)
 
 

@@ -18,9 +18,9 @@ from minisgd.primitive import recorders
 # Results have the shape of the first input.
 _AS_FIRST = frozenset({
     "clip", "clip_vjp", "clipped_by_norm", "clipped_by_value", "elu", "elu_vjp", "exp", "log",
-    "log1p", "log_softmax", "relu", "relu_vjp", "scaled", "sigmoid", "sigmoid_vjp", "softmax",
-    "softmax_cross_entropy_backprop", "softplus", "sparse_softmax_cross_entropy_backprop", "sqrt",
-    "sqrt_vjp", "tanh", "where",
+    "log1p", "log_softmax", "next_seed_inplace", "relu", "relu_vjp", "scaled", "sigmoid",
+    "sigmoid_vjp", "softmax", "softmax_cross_entropy_backprop", "softplus",
+    "sparse_softmax_cross_entropy_backprop", "sqrt", "sqrt_vjp", "tanh", "where",
 })  # fmt: skip
 
 # A function of the inputs' shapes.
@@ -63,7 +63,7 @@ def stand_in(
     """
     if not is_known(name):
         return function(*inputs, *params)
-    if name.endswith("_inplace"):
+    if name.endswith("_inplace") and name not in _AS_FIRST:
         return None
     shapes = [np.shape(x) for x in inputs]
     shape = shapes[0] if name in _AS_FIRST else _RULES[name](*shapes)

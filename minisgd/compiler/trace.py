@@ -12,7 +12,7 @@ import numpy as np
 
 import minisgd_kernels
 from minisgd import activations, layers, losses, metrics, numerics, optimizers
-from minisgd.compiler.fuse import NotFusableError, fuse
+from minisgd.compiler.fuse import UPDATES, NotFusableError, fuse
 from minisgd.compiler.fused_printer import FusedPrinter
 from minisgd.compiler.printer import Printer, Step
 from minisgd.compiler.record import (
@@ -26,7 +26,8 @@ from minisgd.compiler.record import (
 )
 from minisgd.compiler.shapes import shapes_only
 from minisgd.data import ArrayData
-from minisgd.tensor import Tensor, Variable
+from minisgd.random import SeedGenerator
+from minisgd.tensor import Array, Tensor, Variable
 
 _LAYERS = (layers.Dense, layers.Activation, layers.Flatten, layers.Dropout)
 _LOSSES = (
@@ -70,6 +71,9 @@ class Program:
             self.fused = fuse(self.step)
         except NotFusableError as error:
             self.not_fused = str(error)
+        self.moves = np.array([
+            any(call.name in UPDATES for call in update) for update in self.step.updates
+        ])  # fmt: skip
         # How many elements of a sample each metric counts.
         self.elements = [
             math.prod(self.step.shapes[str(call.inputs[1]).partition(".")[0]][1:])
@@ -79,20 +83,24 @@ class Program:
 
     def fused_text(self, threads: int) -> str:
         """The fused step for so many threads: it depends on where they have to wait."""
+        return self.fused_printer(threads).text()
+
+    def fused_printer(self, threads: int) -> FusedPrinter:
+        """What prints the fused step for so many threads."""
         from minisgd_kernels.packing import by_units
 
         def columns(weight: str) -> bool:
             return bool(by_units(self.step.shapes[weight][1], max(threads, 2)))
 
-        return FusedPrinter(self.step, self.fused, columns).text()
+        return FusedPrinter(self.step, self.fused, columns)
 
-    def phase(self, iterations: int) -> int:
-        """Which of the optimizer's updates comes after so many."""
+    def phases_after(self, calls: Array) -> Array:
+        """Which of the step's updates comes after so many calls, for a vector of such numbers."""
         if len(self.phases) == 1:
-            return 0
-        wanted = _kind_of_update(self.optimizer, iterations)
-        kinds = [_kind_of_update(self.optimizer, example) for example in self.phases]
-        return kinds.index(wanted)
+            return np.zeros(len(calls), np.int64)
+        place = np.zeros(4, np.int64)
+        place[_kind_of_update(self.optimizer, np.array(self.phases))] = range(len(self.phases))
+        return place[_kind_of_update(self.optimizer, calls)]
 
 
 # --- what can be compiled ---
@@ -153,17 +161,33 @@ def _check_layer(layer: Any, kind: str) -> None:
         raise NotCompilableError(f"layer '{layer.name}' is none of minisgd's own")
     if layer.dtype != "float32":
         raise NotCompilableError(f"layer '{layer.name}' computes in {layer.dtype}")
-    if kind == "train" and isinstance(layer, layers.Dropout) and layer.rate > 0:
-        raise NotCompilableError(f"layer '{layer.name}' draws a new mask in every step")
+    if kind == "train" and isinstance(layer, layers.Dropout):
+        _check_dropout(layer)
     activation = getattr(layer, "activation", None)
     if activation is not None and activation not in vars(activations).values():
         raise NotCompilableError(f"layer '{layer.name}' has an activation function of its own")
+
+
+def _check_dropout(layer: layers.Dropout) -> None:
+    if layer.seed_generator is not None and type(layer.seed_generator) is not SeedGenerator:
+        raise NotCompilableError(f"layer '{layer.name}' has a seed generator of its own")
+    if layer.rate == 1:
+        raise NotCompilableError(f"layer '{layer.name}' lets nothing through")
+    if layer.noise_shape and layer.noise_shape[0] not in (None, 1):
+        raise NotCompilableError(f"layer '{layer.name}' takes batches of one length only")
+
+
+def seed_states(model: Any) -> list[Variable]:
+    """What the model's Dropout layers draw from."""
+    dropped = [layer for layer in model.layers if isinstance(layer, layers.Dropout)]
+    return [layer.seed_generator.state for layer in dropped if layer.seed_generator is not None]
 
 
 # --- names ---
 def variable_names(model: Any, optimizer: Any) -> dict[str, Variable]:
     """Weights by their layer's name and their own, then the optimizer's state by its weights'.
 
+    In training the seeds of Dropout layers are state, too: every step counts its draws there.
     Layers that were named automatically are counted from the first of the model, so that the same
     model prints the same file again.
     """
@@ -179,6 +203,8 @@ def variable_names(model: Any, optimizer: Any) -> dict[str, Variable]:
         for weight in layer.weights:
             of_weight[id(weight)] = _free(f"{name}_{weight.name}", named)
             named[of_weight[id(weight)]] = weight
+        if optimizer is not None and isinstance(layer, layers.Dropout) and layer.seed_generator:
+            named[_free(f"{name}_seed", named)] = layer.seed_generator.state
     if optimizer is None:
         return named
     for states, suffix in (
@@ -301,6 +327,7 @@ def _untouched(model: Any, kind: str) -> Iterator[None]:
     """
     optimizer = model.optimizer if kind == "train" else None
     variables = [*model.weights, *(optimizer.variables if optimizer is not None else ())]
+    variables += seed_states(model)
     before = [(v, v._array.copy(), v.version) for v in variables]
     kept = {name: vars(model).get(name) for name in ("_loss_tracker", "_metrics")}
     rate = None
@@ -328,19 +355,21 @@ def _resolve_metrics(model: Any, kind: str, data: ArrayData) -> None:
 
 
 # --- kinds of update: with accumulated gradients or moving averages not all steps are alike ---
-def _kind_of_update(optimizer: Any, iterations: int) -> tuple[bool, bool]:
-    """Whether the weights move, and whether their averages replace them."""
-    every = optimizer.gradient_accumulation_steps or 1
-    overwrite = (optimizer.ema_overwrite_frequency if optimizer.use_ema else None) or 0
-    updates = iterations // every
-    return (iterations + 1) % every == 0, overwrite > 0 and (updates + 1) % overwrite == 0
+def _kind_of_update(optimizer: Any, calls: Array) -> Array:
+    """1 if the weights move, and 2 more if their averages replace them, after so many calls."""
+    moves = (calls + 1) % (optimizer.gradient_accumulation_steps or 1) == 0
+    kind = np.asarray(moves, np.int64)
+    if optimizer.use_ema and optimizer.ema_overwrite_frequency:
+        updates = optimizer._updates_in(calls)
+        kind = kind + 2 * ((updates + 1) % optimizer.ema_overwrite_frequency == 0)
+    return kind
 
 
 def _phases(optimizer: Any) -> list[int]:
     """A number of earlier calls for each kind of update that there is."""
     every = optimizer.gradient_accumulation_steps or 1
     overwrite = (optimizer.ema_overwrite_frequency if optimizer.use_ema else None) or 1
-    found: dict[tuple[bool, bool], int] = {}
-    for iterations in (0, every - 1, every * (overwrite - 1), every * overwrite - 1):
-        found.setdefault(_kind_of_update(optimizer, iterations), iterations)
+    found: dict[int, int] = {}
+    for calls in (0, every - 1, every * (overwrite - 1), every * overwrite - 1):
+        found.setdefault(int(_kind_of_update(optimizer, np.array(calls))), calls)
     return list(found.values())

@@ -235,18 +235,21 @@ class Optimizer(OptimizerState):
 
     def _decay(self, updates: list[Update], rate: Any) -> None:
         """``w -= w * (weight_decay * learning_rate)``."""
-        factor = argument("decay", self._decay_factor(rate))
+        factor = argument("decay", self._decay_factor(rate, self._iterations._array[()]))
         for _, variable, _ in updates:
             if self._decays(variable):
                 w = variable.array_inplace().reshape(-1)
                 call("decay_inplace", w, _of_dtype(factor, variable.dtype))
 
-    def _decay_factor(self, rate: Any) -> Any:
-        """What share of themselves the variables lose in this update, a float32."""
+    def _decay_factor(self, rate: Any, calls: Any) -> Any:
+        """What share of themselves the variables lose at a rate after so many calls, a float32.
+
+        With vectors of both, by one of minisgd's own schedules, a vector.
+        """
         if not isinstance(self._learning_rate, LearningRateSchedule):
             return np.float32(self.weight_decay) * rate
-        step = Tensor(self._iterations._array.copy())
-        return np.float32(self._learning_rate.times(self.weight_decay, step))
+        factor = self._learning_rate.times(self.weight_decay, Tensor(np.array(calls)))
+        return np.asarray(factor, np.float32)[()]
 
     def _decays(self, variable: Variable) -> bool:
         if any(variable is excluded for excluded in self._not_decayed):
@@ -255,7 +258,7 @@ class Optimizer(OptimizerState):
 
     def _move_averages(self) -> None:
         """Take the weights into their averages, and put these in their place if it is time."""
-        momentum = argument("ema_momentum", self._average_momentum())
+        momentum = argument("ema_momentum", self._average_momentum(self._iterations._array[()]))
         for variable, average in zip(self._trained, self._averages, strict=True):
             w, a = variable._array.reshape(-1), average.array_inplace().reshape(-1)
             call("average_inplace", a, w, _of_dtype(momentum, variable.dtype))
@@ -263,9 +266,9 @@ class Optimizer(OptimizerState):
         if every and (self._updates() + 1) % every == 0:
             self._overwrite_by_averages(self._trained)
 
-    def _average_momentum(self) -> Any:
-        """Before the first update the average is the weights themselves."""
-        return np.float64(self.ema_momentum if self._updates() else 0.0)
+    def _average_momentum(self, calls: Any) -> Any:
+        """Before the first update the average is the weights themselves; takes vectors, too."""
+        return np.where(self._updates_in(calls) > 0, np.float64(self.ema_momentum), 0.0)[()]
 
     def finalize_variable_values(self, var_list: Sequence[Variable]) -> None:
         """With `use_ema`, replace the weights (in place) by their averages; `fit` ends with this.

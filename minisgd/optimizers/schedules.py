@@ -1,7 +1,9 @@
 """Learning-rate schedules: the rate as a function of the step (Keras: optimizers.schedules).
 
 A schedule is called with the number of updates made before this one, so that the first step sees
-0. All arithmetic is float32, and each expression rounds in the order in which TensorFlow runs it
+0. Those below take a vector of such numbers, too, and give a vector of the same rates.
+
+All arithmetic is float32, and each expression rounds in the order in which TensorFlow runs it
 inside `fit`. That is not always the order of the formula: compiling the step, TensorFlow turns
 the division by a constant into a product with its reciprocal and multiplies constants with each
 other first. The code below does the same, step by step; ``tf.pow``, ``tf.cos`` and ``tf.log`` are
@@ -70,7 +72,7 @@ class LearningRateSchedule:
 
     def times(self, factor: Any, step: Any) -> Tensor:
         """Learning rate times a constant; rounds in TensorFlow's order, which may differ."""
-        return _result(_f32(factor) * _f32(self(step)))
+        return _result(_f32(factor) * np.asarray(self(step), np.float32))
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal schedule."""
@@ -240,8 +242,8 @@ class PiecewiseConstantDecay(_Configured):
     def __call__(self, step: Any) -> Tensor:
         """Learning rate at this step, shape ()."""
         t = np.asarray(step)
-        passed = sum(bool(t > t.dtype.type(boundary)) for boundary in self.boundaries)
-        return _result(_f32(self.values[passed]))
+        passed = sum((t > t.dtype.type(b)).astype(np.int64) for b in self.boundaries)
+        return _result(np.array(self.values, np.float32)[passed])
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal schedule."""
@@ -306,9 +308,10 @@ class PolynomialDecay(_Configured):
         t, steps = _as_float(step), _f32(self.decay_steps)
         reciprocal = _ONE / steps
         if self.cycle:
-            p = t / (steps * np.ceil(t * reciprocal)) if t else t
+            cycles = np.maximum(np.ceil(t * reciprocal), _ONE)  # step 0 belongs to the first
+            p = t / (steps * cycles)
         else:
-            p = min(t, steps) * reciprocal
+            p = np.minimum(t, steps) * reciprocal
         rest = _ONE - p
         if self.power == 2:  # TensorFlow writes squares and cubes out
             return height * (rest * rest)
@@ -381,17 +384,17 @@ class CosineDecay(_Configured):
         # hence divisions.
         t, steps, warmup = _as_float(step), _f32(self.decay_steps), _f32(self.warmup_steps)
         start, target = _f32(self.initial_learning_rate), _f32(self.warmup_target)
-        t = min(t, steps + warmup)
-        if t < warmup:
-            return _result((target - start) * (t / warmup) + start)
-        return _result(target * self._share(_PI * ((t - warmup) / steps)))
+        t = np.minimum(t, steps + warmup)
+        falling = target * self._share(_PI * (np.maximum(t - warmup, _f32(0)) / steps))
+        rising = (target - start) * (np.minimum(t, warmup) / (warmup or _ONE)) + start
+        return _result(np.where(t < warmup, rising, falling))
 
     def times(self, factor: Any, step: Any) -> Tensor:
         """Learning rate at this step times a constant; without a warm-up the rate is a product."""
         if self.warmup_target is not None:
             return super().times(factor, step)
         steps = _f32(self.decay_steps)
-        angle = min(_as_float(step), steps) * (_PI * (_ONE / steps))
+        angle = np.minimum(_as_float(step), steps) * (_PI * (_ONE / steps))
         return _result((_f32(factor) * _f32(self.initial_learning_rate)) * self._share(angle))
 
     def _share(self, angle: Any) -> Any:
@@ -482,27 +485,34 @@ class CosineDecayRestarts(_Configured):
         return _result(start * ((half * height) * wave + alpha))
 
 
-# --- float32 numbers in, float32 numbers out (Numba hands them over as Python floats) ---
+# --- float32 numbers, or vectors of them ---
 def _power(x: Any, y: Any) -> Any:
-    return _f32(kernels.scalar_power(x, y))
+    x, y = np.broadcast_arrays(x, y)
+    return _each(kernels.scalar_power, x, y)
 
 
 def _logarithm(x: Any) -> Any:
-    return _f32(kernels.scalar_logarithm(x))
+    return _each(kernels.scalar_logarithm, x)
 
 
 def _cosine(x: Any) -> Any:
-    return _f32(kernels.scalar_cosine(x))
+    return _each(kernels.scalar_cosine, x)
+
+
+def _each(kernel: Any, *numbers: Any) -> Any:
+    """A kernel for vectors, on arrays of one shape."""
+    vectors = [np.array(x, np.float32).reshape(-1) for x in numbers]
+    return kernel(*vectors).reshape(np.shape(numbers[0]))[()]
 
 
 def _as_float(step: Any) -> Any:
-    """A step (a number or a tensor of one) as float32."""
+    """A step (a number, or a tensor of one or many) as float32."""
     return np.asarray(step).astype(np.float32)[()]
 
 
 def _result(rate: Any) -> Tensor:
     """The rate as a tensor; a denormal number is zero, as everywhere in TensorFlow."""
-    return Tensor(np.asarray(rate if abs(rate) >= _TINY or rate != rate else _f32(0)))
+    return Tensor(np.where(np.abs(rate) < _TINY, _f32(0), rate))
 
 
 # --- arguments ---
@@ -537,6 +547,11 @@ def _positive(value: Any, name: str) -> Any:
         "updates (batches, not epochs) that one decay takes."
     )
     raise ValueError(msg)
+
+
+def is_own(rate: Any) -> bool:
+    """Whether this is one of the schedules above itself: it depends on the step alone."""
+    return type(rate) in _KNOWN.values()
 
 
 # --- configurations ---

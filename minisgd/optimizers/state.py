@@ -127,7 +127,11 @@ class OptimizerState:
 
     def _updates(self) -> Any:
         """Number of updates so far, as a NumPy int64."""
-        return self._iterations._array[()] // (self.gradient_accumulation_steps or 1)
+        return self._updates_in(self._iterations._array[()])
+
+    def _updates_in(self, calls: Any) -> Any:
+        """How many of so many calls were updates; takes vectors, too."""
+        return calls // (self.gradient_accumulation_steps or 1)
 
     # --- the learning rate ---
     @property
