@@ -1,8 +1,8 @@
 """Every loss beside Keras's: values, gradients, twenty steps of `fit`, names and configs.
 
-Keras runs as a graph, as in `fit`: that is where it rewrites what it adds and multiplies. All values
-have Keras's bits but those of cosine similarity, of log1p and of some focal losses; so have all gradients
-that pass no logarithm, whose slope TensorFlow takes from an estimated reciprocal.
+Keras runs as a graph, as in `fit`: that is where it rewrites what it adds and multiplies. All
+values have Keras's bits but those of cosine similarity, of log1p and of some focal losses; so have
+all gradients that pass no logarithm, whose slope TensorFlow takes from an estimated reciprocal.
 """
 
 from __future__ import annotations

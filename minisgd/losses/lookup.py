@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from minisgd.losses import hinges, losses, probabilistic, regression
-from minisgd.losses.loss import Loss, LossFunctionWrapper, OwnLoss
+from minisgd.losses.loss import Loss, LossFunctionWrapper
 from minisgd.tensor import Tensor
 from minisgd.utils import objects
 from minisgd.utils.lookup import look_up
@@ -30,7 +30,7 @@ for _module in (losses, probabilistic, regression, hinges):
     _CLASSES_AND_FUNCTIONS |= _defined_in(_module)
 
 # The class of a function, so that compile(loss="mse") has what the class has.
-_CLASS_OF: dict[Callable[..., Tensor], type[OwnLoss]] = {
+_CLASS_OF: dict[Callable[..., Tensor], Any] = {
     _CLASSES_AND_FUNCTIONS[to_snake_case(name)]: kind
     for name, kind in _CLASSES_AND_FUNCTIONS.items()
     if inspect.isclass(kind) and to_snake_case(name) in _CLASSES_AND_FUNCTIONS
@@ -118,13 +118,14 @@ def resolve(identifier: Any) -> Loss | None:
         return Crossentropy(identifier)
     found = get(identifier)
     if found is None or isinstance(found, Loss):
-        return found  # type: ignore[no-any-return]
+        return found
     own_name = getattr(found, "name", None) or to_snake_case(
         getattr(found, "__name__", type(found).__name__)
     )
     name = identifier if isinstance(identifier, str) else own_name
     if inspect.isfunction(found) and found in _CLASS_OF:
-        return _CLASS_OF[found](name=name)
+        loss: Loss = _CLASS_OF[found](name=name)
+        return loss
     return LossFunctionWrapper(found, name=name)
 
 

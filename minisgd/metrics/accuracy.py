@@ -13,6 +13,9 @@ from minisgd.tensor import Array, Tensor
 class Share(Metric):
     """Number of hits divided by the number of samples; both counts are exact."""
 
+    _right: Any
+    _seen: Any
+
     def __init__(self, dtype: Any = None, name: str | None = None) -> None:
         super().__init__(dtype, name)
         Share.reset_state(self)
@@ -43,8 +46,7 @@ class Share(Metric):
 
     def reset_state(self) -> None:
         """Forget all samples."""
-        self._right: Any = 0
-        self._seen: Any = 0
+        self._right = self._seen = 0
 
 
 def _predicted_class(y_pred: Array) -> Array:

@@ -89,15 +89,14 @@ def count(
         labels, scores = labels[..., class_id, None], scores[..., class_id, None]
     weights = _weights(sample_weight, label_weights, scores.shape)
     columns = scores.shape[-1] if multi_label else 1
-    parts = [
-        array if array is None else array.reshape(-1, columns) for array in (labels, scores, weights)
+    positive, scores = (labels != 0).reshape(-1, columns), scores.reshape(-1, columns)
+    weights = None if weights is None else weights.reshape(-1, columns)
+    method = _by_bucket if is_even(thresholds) else _by_comparison
+    levels = np.asarray(thresholds, np.float64)
+    found = [
+        method(positive[:, i], scores[:, i], levels, None if weights is None else weights[:, i])
+        for i in range(columns)
     ]
-    by_bucket = is_even(thresholds)
-    found = []
-    for column in range(columns):
-        label, score, weight = (None if a is None else a[:, column] for a in parts)
-        one = _by_bucket if by_bucket else _by_comparison
-        found.append(one(label != 0, score, np.asarray(thresholds, np.float64), weight))
     return Counts(*(np.stack(c, -1) if multi_label else c[0] for c in zip(*found, strict=True)))
 
 
@@ -120,7 +119,7 @@ def _weights(sample: Any, label: Array | None, shape: tuple[int, ...]) -> Array 
     """Weight of each element, or None if all are 1."""
     if sample is None and label is None:
         return None
-    weights = np.ones((), np.float32)
+    weights: Array = np.ones((), np.float32)
     if sample is not None:
         weights = as_kernel_array(sample, np.float32)
         if weights.ndim == len(shape) - 1:
@@ -194,6 +193,11 @@ def as_thresholds(thresholds: Any, default: float = 0.5) -> list[float]:
 class Confusion(Metric):
     """What the metrics here share: counters of the four kinds, exact also beyond 2**24."""
 
+    true_positives: Any
+    false_positives: Any
+    true_negatives: Any
+    false_negatives: Any
+
     def __init__(self, dtype: Any, name: str | None, thresholds: Any, default: float = 0.5) -> None:
         super().__init__(dtype, name)
         self.init_thresholds = thresholds
@@ -219,10 +223,8 @@ class Confusion(Metric):
     def reset_state(self) -> None:
         """Forget all batches."""
         zeros = np.zeros(len(self.thresholds), np.float32)
-        self.true_positives: Any = zeros
-        self.false_positives: Any = zeros
-        self.true_negatives: Any = zeros
-        self.false_negatives: Any = zeros
+        self.true_positives = self.false_positives = zeros
+        self.true_negatives = self.false_negatives = zeros
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal metric."""

@@ -46,16 +46,17 @@ _BY_NAME: dict[str, type[Metric]] = {
 }
 
 # What a wrapper's config may name besides: the functions of both modules.
-_FUNCTIONS = {
+_CANDIDATES: list[Any] = [
+    *(value for value in vars(losses).values() if inspect.isfunction(value)),
+    accuracy.binary_accuracy,
+    accuracy.categorical_accuracy,
+    accuracy.sparse_categorical_accuracy,
+    topk.top_k_categorical_accuracy,
+    topk.sparse_top_k_categorical_accuracy,
+]
+_FUNCTIONS: dict[str, Any] = {
     function.__name__: function
-    for function in (
-        *(f for f in vars(losses).values() if inspect.isfunction(f) and f.__name__.islower()),
-        accuracy.binary_accuracy,
-        accuracy.categorical_accuracy,
-        accuracy.sparse_categorical_accuracy,
-        topk.top_k_categorical_accuracy,
-        topk.sparse_top_k_categorical_accuracy,
-    )
+    for function in _CANDIDATES
     if "y_pred" in inspect.signature(function).parameters
 }
 

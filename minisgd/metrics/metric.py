@@ -140,6 +140,9 @@ class Mean(Metric):
     Keras, ``keras.metrics.Mean`` (metrics/reduction_metrics.py).
     """
 
+    _total: Any
+    _count: float
+
     def __init__(self, name: str | None = "mean", dtype: Any = None) -> None:
         super().__init__(dtype, name)
         Mean.reset_state(self)
@@ -174,8 +177,7 @@ class Mean(Metric):
 
     def reset_state(self) -> None:
         """Forget all values."""
-        self._total: Any = np.float32(0)
-        self._count: float = 0.0
+        self._total, self._count = np.float32(0), 0.0
 
 
 def weighted(array: Array, sample_weight: Any, reduce_from: Any) -> tuple[Array, Array]:

@@ -20,6 +20,8 @@ class Sum(Metric):
     Keras, ``keras.metrics.Sum`` (metrics/reduction_metrics.py).
     """
 
+    _total: Any
+
     def __init__(self, name: str | None = "sum", dtype: Any = None) -> None:
         super().__init__(dtype, name)
         Sum.reset_state(self)
@@ -37,7 +39,7 @@ class Sum(Metric):
 
     def reset_state(self) -> None:
         """Forget all values."""
-        self._total: Any = np.float32(0)
+        self._total = np.float32(0)
 
 
 def _sum_from(array: Array, axis: int) -> Array:
@@ -70,7 +72,9 @@ class MeanMetricWrapper(Mean):
         super().__init__(name, dtype)
         self._fn, self._fn_kwargs = fn, kwargs
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(  # type: ignore[override]  # as in Keras
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> None:
         """Take in one batch of labels and predictions."""
         super().update_state(self._fn(y_true, y_pred, **self._fn_kwargs), sample_weight)
 

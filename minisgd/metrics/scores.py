@@ -58,6 +58,11 @@ class FBetaScore(Metric):
     Keras, ``keras.metrics.FBetaScore`` (metrics/f_score_metrics.py).
     """
 
+    _tp: Any
+    _fp: Any
+    _fn: Any
+    _labels: Any
+
     def __init__(
         self,
         average: str | None = None,
@@ -124,7 +129,11 @@ class FBetaScore(Metric):
         tp, fp, fn = (np.asarray(c).astype(f32) for c in (self._tp, self._fp, self._fn))
         precision, recall = tp / (tp + fp + f32(EPSILON)), tp / (tp + fn + f32(EPSILON))
         square = self.beta**2
-        mean = precision * recall / (f32(square) * precision + recall + f32(EPSILON))
+        if self.average == "micro":  # of single numbers TensorFlow's graph takes the constant first
+            divisor = f32(square) * precision + f32(EPSILON) + recall
+        else:
+            divisor = f32(square) * precision + recall + f32(EPSILON)
+        mean = precision * recall / divisor
         scores = np.asarray(mean * f32(1 + square))
         if self.average == "weighted":
             labels = np.asarray(self._labels).astype(f32)
@@ -134,10 +143,7 @@ class FBetaScore(Metric):
 
     def reset_state(self) -> None:
         """Forget all batches."""
-        self._tp: Any = np.float32(0)
-        self._fp: Any = np.float32(0)
-        self._fn: Any = np.float32(0)
-        self._labels: Any = np.float32(0)
+        self._tp = self._fp = self._fn = self._labels = np.float32(0)
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal metric."""
@@ -186,6 +192,12 @@ class R2Score(Metric):
     ----------
     Keras, ``keras.metrics.R2Score`` (metrics/regression_metrics.py).
     """
+
+    _sum: Any
+    _squares: Any
+    _errors: Any
+    _count: Any
+    _samples: int
 
     def __init__(
         self,
@@ -254,14 +266,12 @@ class R2Score(Metric):
             warnings.warn(f"{what} Falling back to standard R2 score.", stacklevel=3)
             return score
         one, n = np.float32(1), np.float32(self._samples)
-        return np.asarray(one - (one - score) * (n - one) / (n - np.float32(self.num_regressors) - one))
+        ratio = (one - score) * (n - one) / (n - np.float32(self.num_regressors) - one)
+        return np.asarray(one - ratio)
 
     def reset_state(self) -> None:
         """Forget all batches."""
-        self._sum: Any = np.zeros(1, np.float32)
-        self._squares: Any = np.zeros(1, np.float32)
-        self._errors: Any = np.zeros(1, np.float32)
-        self._count: Any = np.zeros(1, np.float32)
+        self._sum = self._squares = self._errors = self._count = np.zeros(1, np.float32)
         self._samples = 0
 
     def get_config(self) -> dict[str, Any]:
