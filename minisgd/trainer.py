@@ -14,7 +14,7 @@ from minisgd.callbacks import CallbackList, History
 from minisgd.compiler import Runner, compiled_source, trying
 from minisgd.data import ArrayData, EpochIterator, as_data_array, split_for_validation
 from minisgd.data.arrays import Batch, positive_int, whole_number
-from minisgd.metrics.accuracy import check_identifier
+from minisgd.metrics import compiled
 from minisgd.tape import GradientTape
 from minisgd.tensor import Array, Tensor, Variable
 
@@ -53,7 +53,7 @@ class Trainer:
         loss: Any = None,
         loss_weights: None = None,
         metrics: Sequence[Any] | None = None,  # noqa: A002
-        weighted_metrics: None = None,
+        weighted_metrics: Sequence[Any] | None = None,
         run_eagerly: bool = False,
         steps_per_execution: int = 1,
         jit_compile: bool | str = "auto",
@@ -69,7 +69,9 @@ class Trainer:
             Keras's default is "rmsprop", which minisgd has not: name "sgd" or an `SGD`.
         loss : str, Loss or callable
         metrics : list of (str or Metric), optional
-            E.g. ``["accuracy"]``.
+            E.g. ``["accuracy"]``; functions, too.
+        weighted_metrics : list of (str or Metric), optional
+            Metrics that `sample_weight` and `class_weight` weigh; `metrics` they don't.
         run_eagerly : bool
             Keras's graph fuses neighbouring operations, and its bits follow. With True they are
             those of Keras's eager steps, and nothing is compiled.
@@ -88,24 +90,17 @@ class Trainer:
         ValueError
             If a name is unknown or `metrics` is no list.
         NotImplementedError
-            For `loss_weights` and `weighted_metrics`.
+            For `loss_weights`.
         """
-        if loss_weights is not None or weighted_metrics:
+        if loss_weights is not None:
             raise NotImplementedError(
-                "`loss_weights`, `weighted_metrics`: expected None; a Sequential has one output, "
-                "and weighted metrics are not supported yet."
+                "`loss_weights`: expected None; a Sequential has one output and one loss."
             )
-        if metrics is not None and not isinstance(metrics, list | tuple):
-            msg = (
-                "Expected `metrics` argument to be a list, tuple, or dict. Received instead: "
-                f"metrics={metrics!r} of type {type(metrics)}; write metrics=[...]."
-            )
-            raise ValueError(msg)
-        for identifier in metrics or ():
-            check_identifier(identifier)
+        found_metrics = compiled.flattened(metrics, "metrics")
+        found_weighted = compiled.flattened(weighted_metrics, "weighted_metrics")
         positive_int(steps_per_execution, "steps_per_execution")
         # Whatever can fail comes first: a refused `compile` changes nothing.
-        found_loss = None if loss is None else losses.get(loss)
+        found_loss = losses.resolve(loss)
         found_numerics = rounding.get(numerics)
         if jit_compile not in (True, False, None, "auto"):
             msg = f"`jit_compile`: expected True, False or 'auto', received {jit_compile!r}"
@@ -114,7 +109,7 @@ class Trainer:
         self.loss, self._loss = loss, found_loss
         self.run_eagerly, self.numerics = bool(run_eagerly), found_numerics
         self.jit_compile = "auto" if jit_compile == "auto" else bool(jit_compile)
-        self._metric_identifiers = list(metrics or ())
+        self._metric_identifiers = found_metrics, found_weighted
         self._metrics: list[Any] | None = None
         self._loss_tracker = _loss_tracker()
         self.compiled = True
@@ -132,7 +127,10 @@ class Trainer:
     @property
     def metrics(self) -> list[Any]:
         """The loss tracker and the metrics, as far as they are known (after the first batch)."""
-        return [self._loss_tracker, *(self._metrics or ())] if self.compiled else []
+        if not self.compiled:
+            return []
+        found = self._metrics or ()
+        return [self._loss_tracker, *(getattr(m, "metric", m) for m in found)]
 
     @property
     def metrics_names(self) -> list[str]:
@@ -197,19 +195,21 @@ class Trainer:
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Logs:
         """Take the batch into the metrics; returns all running figures."""
         for metric in self._resolve_metrics(y, y_pred):
-            metric.update_state(y, y_pred)
+            if isinstance(metric, compiled.Weighted):
+                metric.update_state(y, y_pred, sample_weight)
+            else:
+                metric.update_state(y, y_pred)
         return self.get_metrics_result()
 
     def _resolve_metrics(self, y: Any, y_pred: Any) -> list[Any]:
         """The metrics; the shapes of the first batch say which "accuracy" is meant."""
         if self._metrics is None:
-            found = [metrics.resolve(m, y, y_pred) for m in self._metric_identifiers]
-            self._metrics = _with_unique_names(found)
+            self._metrics = compiled.resolve_all(*self._metric_identifiers, y, y_pred)
         return self._metrics
 
     def get_metrics_result(self) -> Logs:
-        """The running figures by name, as Python floats."""
-        return {m.name: float(m.result()) for m in self.metrics}
+        """The running figures by name, as Python floats (arrays where there are several)."""
+        return compiled.results(self.metrics)
 
     def compiled_source(self, kind: str = "train") -> str:
         """The step that `fit` runs, as text; see `minisgd.compiler.compiled_source`."""
@@ -519,14 +519,3 @@ def _is_due(epoch: int, frequency: Any) -> bool:
     if isinstance(frequency, int | np.integer):
         return (epoch + 1) % int(frequency) == 0
     return epoch + 1 in frequency
-
-
-def _with_unique_names(found: list[Any]) -> list[Any]:
-    """Number metrics of one name: accuracy, accuracy_1, ..."""
-    seen: dict[str, int] = {}
-    for metric in found:
-        count = seen.get(metric.name, 0)
-        seen[metric.name] = count + 1
-        if count:
-            metric.name = f"{metric.name}_{count}"
-    return found

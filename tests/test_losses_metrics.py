@@ -85,11 +85,17 @@ def test_sample_weights_of_another_shape(shape):
 
 @pytest.mark.parametrize("name", ["mse", "MSE", "mean_squared_error", "MeanSquaredError"])
 def test_names_of_losses(name):
-    assert isinstance(losses.get(name), losses.MeanSquaredError)
+    assert type(losses.resolve(name)) is losses.MeanSquaredError
+    function = losses.mean_squared_error
+    if name == "MeanSquaredError":
+        assert type(losses.get(name)) is losses.MeanSquaredError
+    else:
+        assert losses.get(name) is function
+    assert type(losses.resolve(function)) is losses.MeanSquaredError
 
 
 def test_a_function_is_a_loss():
-    loss = losses.get(lambda y_true, y_pred: ops.sum(ops.square(y_pred - y_true), -1))
+    loss = losses.resolve(lambda y_true, y_pred: ops.sum(ops.square(y_pred - y_true), -1))
     assert float(loss(Y, P)) == pytest.approx(float(np.sum((Y - P) ** 2, -1).mean()), rel=1e-6)
 
 

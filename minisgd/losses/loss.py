@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
+
+import numpy as np
 
 from minisgd import ops
 from minisgd.tensor import Array, Tensor
-from minisgd.utils.lookup import look_up
 from minisgd.utils.naming import auto_name
+from minisgd.utils.objects import check_dtype
 
 _REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "none", None)
-
-C = TypeVar("C", bound="type[Loss]")
-_BY_NAME: dict[str, Callable[[], Loss]] = {}
 
 
 class Loss:
@@ -26,6 +25,8 @@ class Loss:
         ``"sum_over_batch_size"`` (= ``"mean"``): the sum divided by the number of samples in this
         batch, weighted or not; ``"sum"``; ``"mean_with_sample_weight"``: divided by the sum of the
         weights; None or ``"none"``: one value per sample.
+    dtype : {None, "float32"}
+        Accepted as in Keras.
 
     References
     ----------
@@ -33,7 +34,10 @@ class Loss:
     """
 
     def __init__(
-        self, name: str | None = None, reduction: str | None = "sum_over_batch_size"
+        self,
+        name: str | None = None,
+        reduction: str | None = "sum_over_batch_size",
+        dtype: Any = None,
     ) -> None:
         if reduction not in _REDUCTIONS:
             msg = (
@@ -43,6 +47,7 @@ class Loss:
             raise ValueError(msg)
         self.name = name or auto_name(type(self).__name__)
         self.reduction = reduction
+        self.dtype = check_dtype(dtype)
 
     def call(self, y_true: Any, y_pred: Tensor) -> Tensor:
         """One value per sample."""
@@ -59,6 +64,10 @@ class Loss:
             Size of the model's output.
         """
 
+    def labels(self, y_true: Any, y_pred: Tensor) -> Any:
+        """The labels as `call` is to have them: of the predictions' dtype, as in Keras."""
+        return ops.convert_to_tensor(y_true, y_pred.dtype)
+
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
         """Loss of a batch, reduced.
 
@@ -73,13 +82,14 @@ class Loss:
         Tensor, shape ()
             Shape (N,) without a reduction.
         """
-        values = self.call(y_true, ops.convert_to_tensor(y_pred))
+        y_pred = ops.convert_to_tensor(y_pred)
+        values = ops.convert_to_tensor(self.call(self.labels(y_true, y_pred), y_pred))
         weights = None
         if sample_weight is not None:
             weights = ops.convert_to_tensor(sample_weight, values.dtype)
             if weights.ndim == values.ndim + 1 and weights.shape[-1] == 1:
                 weights = ops.reshape(weights, weights.shape[:-1])
-            if weights.shape not in ((), values.shape):
+            if weights.shape not in ((), values.shape) and not _repeats(weights, values):
                 msg = (
                     f"`sample_weight`: expected one weight a sample, shape {values.shape}, "
                     f"received {weights.shape}"
@@ -108,52 +118,109 @@ class Loss:
         return cls(**config)
 
 
+def _repeats(weights: Tensor, values: Tensor) -> bool:
+    """Whether each sample of several values has one weight for all of them: (N, 1) for (N, T)."""
+    return weights.ndim == values.ndim > 1 and weights.shape == (len(values), 1)
+
+
 class LossFunctionWrapper(Loss):
-    """A function ``fn(y_true, y_pred, **kwargs)`` as a loss."""
+    """A function ``fn(y_true, y_pred, **kwargs)`` as a loss.
+
+    Labels (N,) and predictions (N, 1), or the reverse, are brought to one shape first.
+
+    References
+    ----------
+    Keras, ``LossFunctionWrapper`` (losses/losses.py).
+    """
 
     def __init__(
         self,
         fn: Callable[..., Tensor],
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
+        dtype: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(name or getattr(fn, "__name__", None), reduction)
+        super().__init__(name, reduction, dtype)
         self.fn = fn
         self._fn_kwargs = kwargs
 
     def call(self, y_true: Any, y_pred: Tensor) -> Tensor:
         """One value per sample."""
+        y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
         return self.fn(y_true, y_pred, **self._fn_kwargs)
 
     def get_config(self) -> dict[str, Any]:
+        """Arguments that make an equal loss; the function by its name."""
+        from minisgd.losses.lookup import serialize  # which knows this class
+
+        return {**super().get_config(), "fn": serialize(self.fn), **self._fn_kwargs}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Loss:
+        """Loss with these arguments."""
+        from minisgd.losses.lookup import deserialize
+
+        if "fn" in config and not callable(config["fn"]):
+            config = {**config, "fn": deserialize(config["fn"])}
+        return cls(**config)
+
+
+class OwnLoss(LossFunctionWrapper):
+    """One of minisgd's functions as a loss: what it is given besides stands in its config.
+
+    Its function converts the labels itself.
+    """
+
+    def labels(self, y_true: Any, y_pred: Tensor) -> Any:
+        """The labels as they are."""
+        return y_true
+
+    def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal loss."""
-        return {**super().get_config(), **self._fn_kwargs}
+        return {**Loss.get_config(self), **self._fn_kwargs}
 
 
-def register(*names: str) -> Callable[[C], C]:
-    """Make a loss class known to `get` by these names and by its own."""
+def squeeze_or_expand_to_same_rank(y_true: Any, y_pred: Tensor) -> tuple[Any, Tensor]:
+    """Give labels (N,) beside predictions (N, 1) a last axis of 1, or the reverse.
 
-    def add(loss: C) -> C:
-        for name in (*names, loss.__name__):
-            _BY_NAME[name] = loss
-        return loss
+    With more axes the last axis of 1 is taken away instead.
 
-    return add
+    References
+    ----------
+    Keras, ``squeeze_or_expand_to_same_rank`` (losses/loss.py).
+    """
+    true_rank, pred_rank = np.ndim(y_true), y_pred.ndim
+    if true_rank == pred_rank + 1 and np.shape(y_true)[-1] == 1:
+        if pred_rank == 1:
+            return y_true, ops.expand_dims(y_pred, -1)
+        return ops.squeeze(y_true, -1), y_pred
+    if pred_rank == true_rank + 1 and y_pred.shape[-1] == 1:
+        if true_rank == 1:
+            return ops.expand_dims(y_true, -1), y_pred
+        return y_true, ops.squeeze(y_pred, -1)
+    return y_true, y_pred
 
 
-def get(identifier: Any) -> Loss:
-    """Loss with a name, e.g. ``"categorical_crossentropy"``; a function is wrapped.
+def as_pair(name: str, y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
+    """Labels and predictions as tensors of one shape and dtype.
 
     Raises
     ------
     ValueError
-        If there is none with that name.
+        If the shapes differ. (Keras repeats what it can, so that labels of another width or order
+        of axes give some loss or other.)
     """
-    if isinstance(identifier, Loss):
-        return identifier
-    if isinstance(identifier, type) and issubclass(identifier, Loss):
-        return identifier()
-    if callable(identifier):
-        return LossFunctionWrapper(identifier)
-    return look_up(identifier, _BY_NAME, "loss")()
+    y_pred = ops.convert_to_tensor(y_pred)
+    y_true = ops.convert_to_tensor(y_true, y_pred.dtype)
+    y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
+    if y_true.shape != y_pred.shape:
+        msg = (
+            f"{name}: expected `y_true` and `y_pred` of the same shape, received "
+            f"{y_true.shape} and {y_pred.shape}"
+        )
+        raise ValueError(msg)
+    return y_true, y_pred
+
+
+EPSILON = 1e-7  # keras.backend.epsilon()

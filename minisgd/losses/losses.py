@@ -1,17 +1,27 @@
-"""The losses themselves, as functions of a batch: one value per sample."""
+"""The categorical cross-entropies, as functions of a batch: one value per sample."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from minisgd import ops
-from minisgd.losses.loss import LossFunctionWrapper, register
+from minisgd.losses.loss import OwnLoss
+from minisgd.losses.targets import (
+    is_valid,
+    unless_ignored,
+    warn_unless_distributions,
+    weights_of_valid,
+)
 from minisgd.ops.classification import check_labels
 from minisgd.tensor import Array, Tensor
 
 
 def categorical_crossentropy(
-    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0
+    y_true: Any,
+    y_pred: Any,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    axis: int = -1,
 ) -> Tensor:
     """Cross-entropy between distributions (one-hot rows) and predictions, in nats.
 
@@ -24,6 +34,8 @@ def categorical_crossentropy(
         Whether `y_pred` are logits.
     label_smoothing : float
         From 0 to 1: labels become ``y * (1 - a) + a / C``.
+    axis : int
+        The classes' axis: only the last.
 
     Returns
     -------
@@ -34,59 +46,47 @@ def categorical_crossentropy(
     Keras, ``keras.losses.categorical_crossentropy`` (losses/losses.py).
     """
     y_pred = ops.convert_to_tensor(y_pred)
-    y_true = ops.convert_to_tensor(y_true, y_pred.dtype)
-    if label_smoothing and y_true.ndim:
-        classes = y_true.shape[-1]
-        share = y_true.dtype.type(label_smoothing) / y_true.dtype.type(classes)
-        y_true = y_true * (1.0 - label_smoothing) + Tensor(share)
-    return ops.categorical_crossentropy(y_true, y_pred, from_logits)
+    y_true = smoothed(ops.convert_to_tensor(y_true, y_pred.dtype), label_smoothing)
+    return ops.categorical_crossentropy(y_true, y_pred, from_logits, axis)
 
 
-def sparse_categorical_crossentropy(y_true: Any, y_pred: Any, from_logits: bool = False) -> Tensor:
+def smoothed(y_true: Tensor, label_smoothing: float) -> Tensor:
+    """Labels moved towards the even distribution: ``y * (1 - a) + a / C``."""
+    if not label_smoothing or not y_true.ndim:
+        return y_true
+    share = y_true.dtype.type(label_smoothing) / y_true.dtype.type(y_true.shape[-1])
+    return y_true * (1.0 - label_smoothing) + Tensor(share)
+
+
+def sparse_categorical_crossentropy(
+    y_true: Any,
+    y_pred: Any,
+    from_logits: bool = False,
+    ignore_class: int | None = None,
+    axis: int = -1,
+) -> Tensor:
     """`categorical_crossentropy` for class numbers of shape (N,) or (N, 1); returns (N,).
+
+    Samples of the class `ignore_class` have a loss of 0.
 
     References
     ----------
     Keras, ``keras.losses.sparse_categorical_crossentropy`` (losses/losses.py).
     """
-    return ops.sparse_categorical_crossentropy(y_true, y_pred, from_logits)
+    if ignore_class is not None:
+        return unless_ignored(y_true, y_pred, from_logits, ignore_class, axis)
+    return ops.sparse_categorical_crossentropy(y_true, y_pred, from_logits, axis)
 
 
-def mean_squared_error(y_true: Any, y_pred: Any) -> Tensor:
-    """Mean over the last axis of ``(y_pred - y_true)**2``; shape (N, D) -> (N,).
-
-    References
-    ----------
-    Keras, ``keras.losses.mean_squared_error`` (losses/losses.py).
-    """
-    y_pred = ops.convert_to_tensor(y_pred)
-    y_true = ops.convert_to_tensor(y_true, y_pred.dtype)
-    if y_true.ndim == y_pred.ndim - 1 and y_pred.shape[-1] == 1:
-        y_true = ops.expand_dims(y_true, -1)
-    if y_true.shape != y_pred.shape:
-        msg = (
-            "mean_squared_error: expected `y_true` and `y_pred` of the same shape, received "
-            f"{y_true.shape} and {y_pred.shape}"
-        )
+def check_smoothing(label_smoothing: float) -> None:
+    """Refuse a share of smoothing that is none."""
+    if not 0.0 <= label_smoothing <= 1.0:
+        msg = f"`label_smoothing`: expected a number from 0 to 1, received {label_smoothing}"
         raise ValueError(msg)
-    return ops.mean(ops.square(y_pred - y_true), axis=-1)
 
 
-@register("categorical_crossentropy")
-class CategoricalCrossentropy(LossFunctionWrapper):
-    """`categorical_crossentropy`, reduced over the batch.
-
-    Parameters
-    ----------
-    from_logits : bool
-    label_smoothing : float
-        From 0 to 1.
-    axis : int
-        Only the last one.
-    reduction : str or None
-        See `Loss`.
-    name : str
-    """
+class CategoricalCrossentropy(OwnLoss):
+    """`categorical_crossentropy`, reduced over the batch; see `Loss` for the reductions."""
 
     def __init__(
         self,
@@ -95,55 +95,45 @@ class CategoricalCrossentropy(LossFunctionWrapper):
         axis: int = -1,
         reduction: str | None = "sum_over_batch_size",
         name: str = "categorical_crossentropy",
+        dtype: Any = None,
     ) -> None:
-        if axis != -1:
+        if axis not in (-1, 1):
             msg = f"`axis`: expected -1 (classes last), received {axis}"
             raise ValueError(msg)
-        if not 0.0 <= label_smoothing <= 1.0:
-            msg = f"`label_smoothing`: expected a number from 0 to 1, received {label_smoothing}"
-            raise ValueError(msg)
-        super().__init__(
-            categorical_crossentropy,
-            name=name,
-            reduction=reduction,
-            from_logits=from_logits,
-            label_smoothing=label_smoothing,
-        )
+        check_smoothing(label_smoothing)
+        settings = {"from_logits": from_logits, "label_smoothing": label_smoothing, "axis": axis}
+        super().__init__(categorical_crossentropy, reduction, name, dtype, **settings)
+
+    def check_targets(self, y_true: Array, outputs: int) -> None:
+        """Warn of rows that are no distribution."""
+        warn_unless_distributions(y_true)
 
 
-@register("sparse_categorical_crossentropy")
-class SparseCategoricalCrossentropy(LossFunctionWrapper):
-    """`sparse_categorical_crossentropy`, reduced over the batch; see `CategoricalCrossentropy`."""
+class SparseCategoricalCrossentropy(OwnLoss):
+    """`sparse_categorical_crossentropy`, reduced; samples of `ignore_class` do not count."""
 
     def __init__(
         self,
         from_logits: bool = False,
         ignore_class: int | None = None,
         reduction: str | None = "sum_over_batch_size",
+        axis: int = -1,
         name: str = "sparse_categorical_crossentropy",
+        dtype: Any = None,
     ) -> None:
-        if ignore_class is not None:
-            msg = f"`ignore_class`: only None is supported, received {ignore_class}"
-            raise NotImplementedError(msg)
-        super().__init__(
-            sparse_categorical_crossentropy,
-            name=name,
-            reduction=reduction,
-            from_logits=from_logits,
-        )
+        settings = {"from_logits": from_logits, "ignore_class": ignore_class}
+        fn = sparse_categorical_crossentropy if ignore_class is None else unless_ignored
+        super().__init__(fn, reduction, name, dtype, **settings)
+        self.ignore_class = ignore_class
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
+        """Loss of a batch, reduced over the samples that count."""
+        if self.ignore_class is not None:
+            valid = is_valid(y_true, ops.convert_to_tensor(y_pred), self.ignore_class)
+            sample_weight = weights_of_valid(valid, self.reduction, sample_weight)
+        return super().__call__(y_true, y_pred, sample_weight)
 
     def check_targets(self, y_true: Array, outputs: int) -> None:
         """Refuse class numbers outside of the model's classes."""
-        check_labels(y_true, outputs)
-
-
-@register("mean_squared_error", "mse", "MSE")
-class MeanSquaredError(LossFunctionWrapper):
-    """`mean_squared_error`, reduced over the batch; see `Loss` for the reductions."""
-
-    def __init__(
-        self,
-        reduction: str | None = "sum_over_batch_size",
-        name: str = "mean_squared_error",
-    ) -> None:
-        super().__init__(mean_squared_error, name=name, reduction=reduction)
+        counting = y_true if self.ignore_class is None else y_true[y_true != self.ignore_class]
+        check_labels(counting, outputs)

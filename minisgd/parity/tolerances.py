@@ -165,6 +165,36 @@ OP_PRODUCT = Tolerance(
     1e-6,
     "oneDNN and Eigen choose the order of a small product by processor",
 )
+LOSS_RECIPROCAL = Tolerance(
+    "gradient through a logarithm, relative Frobenius difference",
+    "rel_frobenius",
+    4e-7,
+    "TensorFlow multiplies by a reciprocal, which the processor estimates; 2.0e-7 was measured",
+)
+LOSS_INVERSE_ROOT = Tolerance(
+    "cosine similarity and its gradient, relative Frobenius difference",
+    "rel_frobenius",
+    1e-6,
+    "TensorFlow multiplies by an inverse root, which the processor estimates; 4.5e-7 was measured",
+)
+LOSS_C_LIBRARY = Tolerance(
+    "loss with log1p, relative Frobenius difference",
+    "rel_frobenius",
+    2e-7,
+    "what fills no packet of eight: the C library's log1pf, off by one unit; 2.4e-8 was measured",
+)
+LOSS_FOCAL = Tolerance(
+    "focal loss with a gamma other than 2 or with smoothed labels, relative Frobenius difference",
+    "rel_frobenius",
+    2e-7,
+    "Eigen's pow is off by up to one unit, and the graph moves constants; 7.6e-8 was measured",
+)
+METRIC_LOGARITHM = Tolerance(
+    "area under a precision-recall curve, relative difference",
+    "rel_frobenius",
+    3e-7,
+    "a sum of 199 pieces, each with a logarithm",
+)
 OP_SOFTMAX = Tolerance(
     "relative Frobenius difference",
     "rel_frobenius",

@@ -26,7 +26,9 @@ def look_up(identifier: object, known: Mapping[str, T], kind: str) -> T:
     if isinstance(identifier, str) and identifier in known:
         return known[identifier]
     hint = did_you_mean(identifier, known) if isinstance(identifier, str) else ""
-    names = ", ".join(f"'{name}'" for name in known)
+    # Where functions and classes have one name each, the functions' are enough.
+    plain = [name for name in known if name.islower()] or list(known)
+    names = ", ".join(f"'{name}'" for name in plain)
     msg = (
         f"Could not interpret {kind} identifier: {identifier!r}.{hint} Expected one of {names}, "
         "or an object."
