@@ -14,6 +14,8 @@ from minisgd.utils.lookup import did_you_mean
 class _Share(Metric):
     """Number of hits divided by the number of samples; both counts are exact."""
 
+    _direction = "up"  # for callbacks with mode="auto": more is better
+
     def hits(self, y_true: Array, y_pred: Array) -> Array:
         """Which samples are right: bool, shape (N,)."""
         raise NotImplementedError
