@@ -168,7 +168,7 @@ def to_arrays(state: dict[str, Any]) -> Arrays:
         kept = np.asarray(value) if isinstance(value, Tensor | np.ndarray | np.generic) else None
         if kept is None or kept.dtype.hasobject:
             warnings.warn(
-                f"A backup can't hold {value!r} (type `{type(value).__name__}`): it keeps its text.",
+                f"A backup can't hold {value!r} (`{type(value).__name__}`): it keeps its text.",
                 stacklevel=2,
             )
             return str(value)

@@ -81,10 +81,9 @@ class ModelCheckpoint(MonitorCallback):
         try:
             list(string.Formatter().parse(self.filepath))
         except ValueError as error:
-            msg = (
-                f"`filepath`: expected fields such as {{epoch:02d}}, received {filepath!r}: {error}"
-            )
-            raise ValueError(msg) from None
+            raise ValueError(
+                f"`filepath`: expected fields like {{epoch:02d}}, received {filepath!r}: {error}"
+            ) from None
         self.save_best_only = save_best_only
         self.save_weights_only = save_weights_only
         self.save_freq = save_freq

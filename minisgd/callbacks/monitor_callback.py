@@ -60,9 +60,10 @@ class MonitorCallback(Callback):
                 f"`monitor`: expected a key of the logs such as 'val_loss', received {monitor!r}"
             )
         if mode not in ("auto", "min", "max"):
+            hint = did_you_mean(str(mode), ["auto", "min", "max"])
             warnings.warn(
                 f"{type(self).__name__} mode '{mode}' is unknown, fallback to auto mode. `mode`: "
-                f"expected 'auto', 'min' or 'max'.{did_you_mean(str(mode), ['auto', 'min', 'max'])}",
+                f"expected 'auto', 'min' or 'max'.{hint}",
                 stacklevel=3,
             )
             mode = "auto"

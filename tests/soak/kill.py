@@ -130,7 +130,7 @@ def main(moments, seed):
             else:
                 assert finish(start(folder, frequency)) == expected[frequency], moment
                 assert not (folder / "backup").exists()
-    print(f"{moments} moments: {killed} runs killed, {resumed} of them with a backup to resume; 0 torn")
+    print(f"{moments} moments: {killed} runs killed, {resumed} of them with a backup; 0 torn")
     return killed, resumed
 
 
