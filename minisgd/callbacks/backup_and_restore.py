@@ -189,7 +189,7 @@ class BackupAndRestore(Callback):
             if not path.exists():
                 continue
             try:
-                with np.load(path, allow_pickle=False) as arrays:
+                with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                     return fit_state.from_arrays(arrays)
             except Exception as error:  # whatever a damaged file makes zipfile or NumPy raise
                 problems.append(f"{path} is damaged ({error})")
