@@ -74,30 +74,6 @@ def set_random_seed(seed: int) -> None:
     _Global.generator = None
 
 
-def get_state() -> dict[str, Any]:
-    """The state of all global generators, Python's and NumPy's included: numbers and arrays."""
-    generator = _Global.generator
-    version, numbers, gauss = python_random.getstate()
-    return {
-        "seed": _Global.seed,
-        "generator": None if generator is None else generator.state.numpy(),
-        "python": [version, list(numbers), gauss],
-        "numpy": np.random.get_state(legacy=False),  # noqa: NPY002
-    }
-
-
-def set_state(state: dict[str, Any]) -> None:
-    """Let all global generators go on from a state of `get_state`."""
-    _Global.seed = state["seed"]
-    _Global.generator = None
-    version, numbers, gauss = state["python"]
-    if state["generator"] is not None:
-        _Global.generator = SeedGenerator(seed=0)
-        _Global.generator.state.assign(state["generator"])
-    python_random.setstate((version, tuple(numbers), gauss))
-    np.random.set_state(state["numpy"])  # noqa: NPY002
-
-
 def make_default_seed() -> int:
     """Seed for an initializer or a layer that was given none: from Python's global generator."""
     return python_random.randint(1, 10**9)

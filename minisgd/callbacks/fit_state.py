@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random as python_random
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -53,7 +54,7 @@ def capture(model: Any, progress: Progress, in_epoch: bool) -> dict[str, Any]:
         "weights": list(model.weights),
         "optimizer": list(optimizer.variables) if optimizer is not None else [],
         "seeds": [generator.state for generator in _seed_generators(model.layers)],
-        "random": random.get_state(),
+        "random": _random_state(),
         "metrics": [_numbers(metric) for metric in model.metrics],
         "callbacks": {
             name: callback.backup_state()
@@ -86,7 +87,7 @@ def restore(model: Any, progress: Progress, state: dict[str, Any]) -> None:
     for variable, array in pairs:
         variable.assign(array)
     model.stop_training = state["stop_training"]
-    random.set_state(state["random"])
+    _set_random_state(state["random"])
     for metric, numbers in zip(model.metrics, state["metrics"], strict=True):
         _set_numbers(metric, numbers)
     known = dict(_named(progress.callbacks))
@@ -134,6 +135,28 @@ def _named(callbacks: list[Callback]) -> Iterator[tuple[str, Any]]:
         name = type(callback).__name__
         counts[name] = counts.get(name, 0) + 1
         yield f"{name}_{counts[name]}", callback
+
+
+def _random_state() -> dict[str, Any]:
+    """The state of all global generators: minisgd's, Python's and NumPy's."""
+    own = random._Global
+    version, numbers, gauss = python_random.getstate()
+    return {
+        "seed": own.seed,
+        "generator": None if own.generator is None else own.generator.state,
+        "python": [version, list(numbers), gauss],
+        "numpy": np.random.get_state(legacy=False),  # noqa: NPY002
+    }
+
+
+def _set_random_state(state: dict[str, Any]) -> None:
+    random._Global.seed, random._Global.generator = state["seed"], None
+    if state["generator"] is not None:
+        random._Global.generator = random.SeedGenerator(seed=0)
+        random._Global.generator.state.assign(state["generator"])
+    version, numbers, gauss = state["python"]
+    python_random.setstate((version, tuple(numbers), gauss))
+    np.random.set_state(state["numpy"])  # noqa: NPY002
 
 
 _NUMBERS = int | float | np.generic | np.ndarray | Variable
