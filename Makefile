@@ -34,13 +34,14 @@ BENCH := $(VENV)/.installed-bench
 ANY := $(firstword $(wildcard $(TEST) $(LINT) $(BENCH)) $(PLAIN))
 
 .DEFAULT_GOAL := help
-.PHONY: help train test coverage lint parity-full parity-record bench clean
+.PHONY: help train test soak coverage lint parity-full parity-record bench clean
 
 help:
 	@echo "make train   train 784-128-10 on the bundled MNIST, with a live progress bar"
 	@echo "make test    install the test extras (TensorFlow included) and run the suite"
 	@echo "make parity-full   the long comparisons with Keras (over an hour); records the figures"
 	@echo "make parity-record records anew what live Keras computes, for tests without TensorFlow"
+	@echo "make soak    kill training at 200 random moments, resume it, compare (a quarter of an hour)"
 	@echo "make coverage  the suite with line and branch coverage; below 95 % is a failure"
 	@echo "make bench   install the peers and measure minisgd beside them (half an hour)"
 	@echo "make lint    ruff, ruff format and mypy --strict"
@@ -60,6 +61,10 @@ parity-full: $(TEST)
 	$(BIN)/python -m minisgd.parity.full_bits
 	$(BIN)/python -m minisgd.parity.full
 	$(BIN)/python -m minisgd.parity.full_sgd
+
+# Long: the suite does the same with ten moments.
+soak: $(TEST)
+	$(BIN)/python tests/soak/kill.py --moments 200
 
 coverage: $(TEST)
 	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_ARGS)

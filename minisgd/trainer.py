@@ -11,12 +11,14 @@ import numpy as np
 from minisgd import losses, metrics, ops, optimizers
 from minisgd import numerics as rounding
 from minisgd.callbacks import CallbackList, History
+from minisgd.callbacks.fit_state import Progress
 from minisgd.compiler import Runner, compiled_source, trying
 from minisgd.data import ArrayData, EpochIterator, as_data_array, split_for_validation
 from minisgd.data.arrays import Batch, positive_int, whole_number
 from minisgd.metrics import compiled
 from minisgd.tape import GradientTape
 from minisgd.tensor import Array, Tensor, Variable
+from minisgd.utils.interrupts import WholeSteps
 
 Logs = dict[str, float]
 
@@ -37,6 +39,9 @@ class Trainer:
     run_eagerly = False
     jit_compile: bool | str = "auto"
     numerics: rounding.Numerics = rounding.DEFAULT
+
+    _progress: Progress | None = None  # of the running `fit`
+    _whole_steps = WholeSteps()
 
     # What the model itself provides.
     name: str
@@ -301,13 +306,17 @@ class Trainer:
             validation = self._validation(validation_data, size, validation_steps)
             _check_frequency(validation_freq)
 
-        with self._callbacks(callbacks, verbose, epochs, iterator.num_batches, True) as hooks:
+        with (
+            self._callbacks(callbacks, verbose, epochs, iterator.num_batches, True) as hooks,
+            self._running(Progress(initial_epoch, iterator, hooks.callbacks)) as progress,
+        ):
             runner = Runner(self, "train", iterator, hooks, epochs - initial_epoch)
             self.stop_training = False
-            epoch_logs: Logs | None = None
-            hooks.on_train_begin()
-            for epoch in range(initial_epoch, epochs):
-                self.reset_metrics()
+            hooks.on_train_begin()  # BackupAndRestore may put a later epoch into `progress`
+            for epoch in range(progress.epoch, epochs):
+                progress.epoch = epoch
+                if not iterator.in_epoch:
+                    self.reset_metrics()
                 hooks.on_epoch_begin(epoch)
                 for _ in self._steps(runner, hooks, epoch):
                     if self.stop_training:
@@ -316,12 +325,13 @@ class Trainer:
                 if validation is not None and _is_due(epoch, validation_freq):
                     results = self._run_test(validation, hooks)
                     epoch_logs |= {f"val_{k}": v for k, v in sorted(results.items())}
+                progress.logs = epoch_logs
                 hooks.on_epoch_end(epoch, epoch_logs)
                 if self.stop_training:
                     break
             if self.optimizer is not None and epochs > 0:
                 self.optimizer.finalize_variable_values(self.trainable_variables)
-            hooks.on_train_end(epoch_logs)
+            hooks.on_train_end(progress.logs)
             history = hooks.history or self.history
         if history is None:
             raise RuntimeError("fit lost its History: a callback list without one was passed")
@@ -335,11 +345,12 @@ class Trainer:
         on_end = getattr(hooks, f"on_{kind}_batch_end")
         for span in runner.iterator.spans(epoch, runner.at_once):
             on_begin(span.step)
-            result = runner.run(span)
-            if result is None:  # not compiled
-                with self._numerics_scope():
-                    result = step_function(span.batch())
-                result = result.numpy() if kind == "predict" else result
+            with self._whole_steps.one():
+                result = runner.run(span)
+                if result is None:  # not compiled
+                    with self._numerics_scope():
+                        result = step_function(span.batch())
+                    result = result.numpy() if kind == "predict" else result
             logs = {"outputs": result} if kind == "predict" else result
             on_end(span.step + span.count - 1, logs)
             yield result
@@ -355,6 +366,8 @@ class Trainer:
             self.compute_loss(x, y, y_pred, weight)
         if self._loss is not None and data.y is not None:
             self._loss.check_targets(data.y, y_pred.shape[-1])
+        if self.compiled and y is not None:
+            self._resolve_metrics(y, y_pred)  # callbacks may ask for them before the first batch
 
     def _validation(self, data: Any, batch_size: int | None, steps: int | None) -> EpochIterator:
         """Validation data as batches in order, checked."""
@@ -448,6 +461,20 @@ class Trainer:
             yield hooks
         finally:
             hooks.close()
+
+    @contextmanager
+    def _running(self, progress: Progress) -> Iterator[Progress]:
+        """One call of `fit`: callbacks find its progress here, and Ctrl-C waits for a step's end.
+
+        A callback may call `fit` itself; on the way out the outer call's progress is back.
+        """
+        outer = self._progress, self._whole_steps
+        with WholeSteps() as whole_steps:
+            self._progress, self._whole_steps = progress, whole_steps
+            try:
+                yield progress
+            finally:
+                self._progress, self._whole_steps = outer
 
     # --- one batch at a time ---
     def train_on_batch(

@@ -34,7 +34,8 @@ FLOORS = [
     ["random", "tape", "activations"],
     ["gradcheck"],
     ["initializers", "losses"],  # a metric is made of a loss's function
-    ["layers", "metrics", "optimizers", "callbacks", "data", "datasets", "saving"],
+    ["layers", "metrics", "optimizers", "data", "datasets", "saving"],
+    ["callbacks"],
     ["compiler"],
     ["trainer"],
     ["models"],

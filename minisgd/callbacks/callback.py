@@ -53,6 +53,9 @@ class Callback:
         Not in Keras: whether the batch hooks, if overridden, must hear of every batch. With False
         a compiled `fit` runs some hundredths of a second between two calls: ``batch`` then skips
         numbers, and the logs are those of the last batch that was run.
+    comes_last : bool
+        Not in Keras: whether it is called after all others of its list, History and the progress
+        bar included, wherever it stands (`BackupAndRestore` keeps what they have done).
 
     Examples
     --------
@@ -68,6 +71,7 @@ class Callback:
     """
 
     every_batch = True
+    comes_last = False
 
     # On the class as well, so that a subclass which forgets super().__init__() still has them.
     params: dict[str, Any] | None = None
@@ -139,6 +143,22 @@ class Callback:
 
     def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Do nothing; override to act after batch `batch` of ``predict``."""
+
+    def backup_state(self) -> Logs:
+        """What a resumed `fit` must hand back to this callback; not in Keras.
+
+        Returns
+        -------
+        dict
+            Attributes by name: numbers, texts, arrays, and lists and dicts of them.
+            `BackupAndRestore` writes them with the model.
+        """
+        return {}
+
+    def restore_state(self, state: Logs) -> None:
+        """Take back what `backup_state` returned, after ``on_train_begin``; not in Keras."""
+        for name, value in state.items():
+            setattr(self, name, value)
 
 
 def _python_logs(logs: Logs | None) -> Logs:
@@ -266,6 +286,7 @@ class CallbackList(Callback):
             self.callbacks.append(self.history)
         if add_progbar and not has_progbar:
             self.callbacks.append(ProgbarLogger())
+        self.callbacks.sort(key=lambda callback: getattr(callback, "comes_last", False))
         # Parameters first: they may be refused, and then no model has been touched.
         self.set_params(params)
         self.set_model(model)

@@ -51,3 +51,7 @@ class History(Callback):
             self.history.setdefault(key, []).append(value)
         if self.model is not None:
             self.model.history = self
+
+    def backup_state(self) -> Logs:
+        """The epochs so far."""
+        return {"history": self.history, "epoch": self.epoch}

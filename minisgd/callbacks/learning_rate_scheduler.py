@@ -121,9 +121,14 @@ class LearningRateScheduler(Callback):
         self.schedule = schedule
         self.verbose = verbose
         self._two_arguments = _takes_learning_rate(schedule)
+        self._epoch: int | None = None  # the epoch whose rate is set
+        self._resumed = False
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Ask the schedule and set ``model.optimizer.learning_rate``."""
+        if self._resumed and epoch == self._epoch:
+            return  # its rate came with the backup: `schedule` may build on the rate it is given
+        self._epoch, self._resumed = epoch, False
         optimizer = self.model.optimizer
         if not hasattr(optimizer, "learning_rate"):
             raise ValueError(
@@ -143,3 +148,12 @@ class LearningRateScheduler(Callback):
         """Write the rate of this epoch into `logs`, which later callbacks share."""
         if logs is not None:
             logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+
+    def backup_state(self) -> Logs:
+        """The epoch whose rate is set."""
+        return {"_epoch": self._epoch}
+
+    def restore_state(self, state: Logs) -> None:
+        """Keep the rate of that epoch, should training go on in its middle."""
+        super().restore_state(state)
+        self._resumed = True

@@ -72,6 +72,9 @@ class EpochIterator:
         self.steps_per_epoch = steps_per_epoch
         self._order: Array | None = None
         self._seen: int | None = None  # batches of this pass; None: the next epoch begins one
+        self._step = 0  # batches of this epoch
+        self._out: Span | None = None  # what is being run
+        self.in_epoch = False  # whether the next epoch goes on in its middle
 
     @property
     def num_batches(self) -> int:
@@ -80,7 +83,47 @@ class EpochIterator:
 
     def restart(self) -> None:
         """Let the next epoch begin with the first batch."""
-        self._seen = None
+        self._seen, self.in_epoch = None, False
+
+    def position(self, in_epoch: bool, ends: bool = False) -> dict[str, Any]:
+        """Where the data stand, for `go_on`: within an epoch or between two.
+
+        The batches of the span that is out count as seen. With `ends` the epoch has no more.
+        """
+        running = self._out.count if self._out is not None else 0
+        seen = None if self._seen is None else self._seen + running
+        if not in_epoch and (self.steps_per_epoch is None or seen == self.num_batches):
+            seen = None  # the next epoch begins a pass
+        step = (self.steps_per_epoch or self.num_batches) if ends else self._step + running
+        return {
+            "step": step if in_epoch else 0,
+            "seen": seen,
+            "order": None if seen is None else self._order,
+            "in_epoch": in_epoch,
+            "samples": self.data.num_samples,
+            "batch_size": self.data.batch_size,
+            "steps_per_epoch": self.steps_per_epoch,
+        }
+
+    def go_on(self, position: dict[str, Any]) -> None:
+        """Let the next epoch begin where another iterator over the same data stood.
+
+        Raises
+        ------
+        ValueError
+            If the data are others.
+        """
+        if position["seen"] is not None:
+            own = self.position(in_epoch=False)
+            for name in ("samples", "batch_size", "steps_per_epoch"):
+                if own[name] != position[name]:
+                    msg = (
+                        f"The backup was made in the middle of other data: expected {name}="
+                        f"{position[name]}, received {own[name]}."
+                    )
+                    raise ValueError(msg)
+        self._step, self._seen = position["step"], position["seen"]
+        self._order, self.in_epoch = position["order"], position["in_epoch"]
 
     def epoch(self, epoch: int = 0) -> Iterator[tuple[int, Batch]]:
         """The next epoch, whose number is `epoch` (it counts only where epochs differ)."""
@@ -89,11 +132,14 @@ class EpochIterator:
 
     def spans(self, epoch: int = 0, at_once: Callable[[], int] = lambda: 1) -> Iterator[Span]:
         """The next epoch in spans of as many batches as `at_once` says, each time anew."""
-        if self._seen is None or self.steps_per_epoch is None:
-            self._order, self._seen = self.data.order(epoch), 0
-        steps, step = self.steps_per_epoch or self.num_batches, 0
-        while step < steps:
-            left = min(steps - step, self.num_batches - self._seen)
+        if not self.in_epoch:
+            self._step = 0
+            if self._seen is None or self.steps_per_epoch is None:
+                self._order, self._seen = self.data.order(epoch), 0
+        self.in_epoch = False
+        steps, seen = self.steps_per_epoch or self.num_batches, self._seen or 0
+        while self._step < steps:
+            left = min(steps - self._step, self.num_batches - seen)
             if not left:
                 warnings.warn(
                     "Your input ran out of data; interrupting training. Make sure that your "
@@ -102,11 +148,13 @@ class EpochIterator:
                     stacklevel=2,
                 )
                 break
-            span = Span(self.data, self._order, self._seen, min(at_once(), left), step)
+            span = Span(self.data, self._order, seen, min(at_once(), left), self._step)
+            self._out = span
             try:
                 yield span
             finally:  # also where a loop ends here, to go on in the next epoch
-                self._seen += span.count
-            step += span.count
-        if self._seen >= self.num_batches:
+                self._out = None
+                self._seen = seen = seen + span.count
+                self._step += span.count
+        if seen >= self.num_batches:
             self._seen = None

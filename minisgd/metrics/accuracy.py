@@ -13,6 +13,7 @@ from minisgd.tensor import Array, Tensor
 class Share(Metric):
     """Number of hits divided by the number of samples; both counts are exact."""
 
+    _direction = "up"  # for callbacks with mode="auto": more is better
     _right: Any
     _seen: Any
 
