@@ -382,11 +382,8 @@ def test_config(name):
     ours, theirs = both(lambda ns: LAYERS[name](ns).get_config())
     assert set(theirs) - set(ours) <= LACKING.get(name.split(",")[0], set())
     assert set(ours) <= set(theirs)
-    for key in set(ours) - OBJECTS:
+    for key in ours:
         assert ours[key] == theirs[key], key
-    assert ours.get("dtype", "float32") == "float32"
-    for key in {"kernel_initializer", "bias_initializer"} & set(ours):
-        assert type(ours[key]).__name__ == theirs[key]["class_name"]
 
 
 @pytest.mark.parametrize("name", LAYERS)

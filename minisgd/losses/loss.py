@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from minisgd import ops
+from minisgd import ops, saving
 from minisgd.tensor import Array, Tensor
 from minisgd.utils.lookup import look_up
 from minisgd.utils.naming import auto_name
@@ -154,6 +154,8 @@ def get(identifier: Any) -> Loss:
         return identifier
     if isinstance(identifier, type) and issubclass(identifier, Loss):
         return identifier()
+    if isinstance(identifier, dict):
+        return get(saving.deserialize_keras_object(identifier))
     if callable(identifier):
         return LossFunctionWrapper(identifier)
     return look_up(identifier, _BY_NAME, "loss")()
