@@ -291,7 +291,7 @@ class Sequential(Trainer, Layer):
 
     def _clone(self, clone_function: Callable[[Layer], Layer]) -> Sequential:
         """Sequential of clones; those inside it are cloned layer by layer, too."""
-        clone = Sequential(name=self.name)
+        clone = Sequential(name=self.name, trainable=self.trainable)
         if self._input is not None:
             clone._append(InputLayer.from_config(self._input.get_config()))
         for layer in self._layers:
@@ -300,6 +300,8 @@ class Sequential(Trainer, Layer):
             else:
                 clone._append(clone_function(layer))
         clone._build_if_shape_known()
+        if self.compiled:
+            clone.compile_from_config(self.get_compile_config())
         return clone
 
     def get_compile_config(self) -> dict[str, Any]:

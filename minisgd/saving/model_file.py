@@ -211,7 +211,7 @@ def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None =
 
 
 def clone_model(model: Sequential, clone_function: Any = None, input_tensors: None = None) -> Any:
-    """Model with the same layers and new weights; it is not compiled.
+    """Model with the same layers and new weights; compiled as the other one is.
 
     Parameters
     ----------
