@@ -291,9 +291,7 @@ def test_s_18_hdf5_shape_bomb(weights):
         with h5py.File(weights, "r+") as file:
             del file["layers/dense/vars/0"]
             shape = (10**12,) if "chunks" in options else (10**6, 10**6)
-            file["layers/dense/vars"].create_dataset(
-                "0", shape, **{"dtype": "f4", **options}
-            )
+            file["layers/dense/vars"].create_dataset("0", shape, **{"dtype": "f4", **options})
         refused(model, weights, "declares .* bytes|chunked or compressed")
 
 

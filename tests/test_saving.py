@@ -131,7 +131,7 @@ def test_a_failure_in_the_last_object_changes_nothing(path):
     with h5py.File(path, "r+") as file:
         del file["optimizer/vars/5"]
         file["optimizer/vars/5"] = np.array([b"a", b"b", b"c"])
-        file["layers/dense/vars/0"][...] = 0
+    model.fit(X, Y, verbose=0)
     before = state(model)
     with pytest.raises(ValueError, match="optimizer/vars/5' holds no numbers"):
         model.load_weights(path)
