@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from minisgd import ops
+from minisgd import ops, saving
 from minisgd.tensor import Tensor
 from minisgd.utils.lookup import look_up
 from minisgd.utils.unsupported import explain
@@ -80,8 +80,8 @@ _BY_NAME: dict[str, Activation] = {
 }
 
 
-def get(identifier: str | Activation | None) -> Activation:
-    """Activation with a name; None is `linear`, a function is itself.
+def get(identifier: str | dict[str, Any] | Activation | None) -> Activation:
+    """Activation with a name or configuration; None is `linear`, a function is itself.
 
     Raises
     ------
@@ -90,14 +90,36 @@ def get(identifier: str | Activation | None) -> Activation:
     """
     if identifier is None:
         return linear
+    if isinstance(identifier, dict):
+        return deserialize(identifier)
     if callable(identifier):
         return identifier
     return look_up(identifier, _BY_NAME, "activation function")
 
 
-def serialize(activation: Activation) -> str:
-    """Name of an activation."""
-    return getattr(activation, "__name__", str(activation))
+def serialize(activation: Activation) -> Any:
+    """Name of one of ours; dict of another function or of an object with a configuration."""
+    name = getattr(activation, "__name__", None)
+    if name is not None and _BY_NAME.get(name) is activation:
+        return name
+    return saving.serialize_keras_object(activation)
+
+
+def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Activation:
+    """Activation from what `serialize` (ours or Keras's) returned.
+
+    Raises
+    ------
+    ValueError
+        If it is not known.
+    """
+    found = saving.deserialize_keras_object(config, custom_objects)
+    if isinstance(found, str):
+        return look_up(found, _BY_NAME, "activation function")
+    if not callable(found):
+        msg = f"Could not interpret activation function identifier: {config!r}"
+        raise ValueError(msg)
+    return found  # type: ignore[no-any-return]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minisgd import random
+from minisgd import random, saving
 from minisgd.tensor import Tensor
 from minisgd.utils.lookup import look_up
 from minisgd.utils.naming import to_snake_case
@@ -159,6 +159,10 @@ def compute_fans(shape: Sequence[int]) -> tuple[int, int]:
 _TRUNCATED_STDDEV = 0.87962566103423978
 
 
+# Keras can be told which axes are inputs and outputs; here it goes by their places.
+_AXES = {"input_axes": None, "output_axes": None}
+
+
 class VarianceScaling(RandomInitializer):
     """Variance ``scale / n``, n being the fan-in, the fan-out or their mean.
 
@@ -218,7 +222,13 @@ class VarianceScaling(RandomInitializer):
             "mode": self.mode,
             "distribution": self.distribution,
             **super().get_config(),
+            **_AXES,
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Initializer:
+        """Initializer with these arguments."""
+        return cls(**saving.drop_defaults(config, _AXES, cls.__name__))
 
 
 class _Named(VarianceScaling):
@@ -231,7 +241,7 @@ class _Named(VarianceScaling):
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an initializer of this kind."""
-        return {"seed": self._init_seed}
+        return {"seed": self._init_seed, **_AXES}
 
 
 class GlorotUniform(_Named):
@@ -283,7 +293,7 @@ globals().update({name: _BY_NAME[name] for name in _ALIASES})
 
 
 def get(identifier: Any) -> Any:
-    """Initializer with a name, e.g. ``"he_normal"``; an object or a function is itself.
+    """Initializer with a name or a configuration; an object or a function is itself.
 
     Raises
     ------
@@ -292,9 +302,21 @@ def get(identifier: Any) -> Any:
     """
     if isinstance(identifier, type) and issubclass(identifier, Initializer):
         return identifier()
+    if isinstance(identifier, dict):
+        return saving.deserialize_keras_object(identifier)
     if callable(identifier):
         return identifier
     return look_up(identifier, _BY_NAME, "initializer")()
+
+
+def serialize(initializer: Initializer) -> Any:
+    """Initializer as a dict in Keras's form."""
+    return saving.serialize_keras_object(initializer)
+
+
+def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+    """Initializer from the dict that `serialize` (ours or Keras's) wrote."""
+    return saving.deserialize_keras_object(config, custom_objects)
 
 
 def __getattr__(name: str) -> Any:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from minisgd import ops, saving
 from minisgd.layers import InputLayer, Layer
-from minisgd.layers.layer import Shape
+from minisgd.layers.layer import Shape, _checked_shape
+from minisgd.saving.model_file import clone_model, load_model, model_from_json, save_model
 from minisgd.tensor import Tensor, Variable
 from minisgd.trainer import Trainer
 from minisgd.utils.summary import print_summary
 from minisgd.utils.unsupported import explain
 
-__all__ = ["Sequential"]
+__all__ = ["Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
 
 
 class Sequential(Trainer, Layer):
@@ -241,19 +244,110 @@ class Sequential(Trainer, Layer):
         for layer in self._layers:
             layer.trainable = value
 
+    # --- configuration ---
     def get_config(self) -> dict[str, Any]:
-        """Name and layers; not yet the arguments of `from_config`."""
+        """Name, layers and the shape of the input: the argument of `from_config`."""
         stack = [self._input, *self._layers] if self._input is not None else self._layers
-        return {
-            "name": self.name,
-            "trainable": self.trainable,
-            "layers": [
-                {"class_name": type(layer).__name__, "config": layer.get_config()}
-                for layer in stack
-            ],
+        config = {
+            **super().get_config(),
+            "layers": [saving.serialize_keras_object(layer) for layer in stack],
         }
+        if self._input is not None and self.built:
+            config["build_input_shape"] = self._input.batch_shape
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        """Model with these layers and new weights; built if the other one was.
+
+        Parameters
+        ----------
+        config : dict
+            From `get_config` (ours or Keras's).
+        custom_objects : dict, optional
+            Classes and functions of your own by name.
+
+        Raises
+        ------
+        ValueError
+            If it is no configuration of a Sequential, or names a class that is not known.
+        """
+        if "name" not in config or not isinstance(config.get("layers"), list | tuple):
+            msg = (
+                "A Sequential model configuration must be a dictionary containing the 'name' and "
+                f"'layers' keys. Received: config={str(config)[:500]}"
+            )
+            raise ValueError(msg)
+        model = cls(name=config["name"])
+        for layer in config["layers"]:
+            # They are built in their order, as soon as the shape of the input is known.
+            unbuilt = {k: v for k, v in layer.items() if k != "build_config"}
+            model._append(saving.deserialize_keras_object(unbuilt, custom_objects))
+        model._build_if_shape_known()
+        shape = config.get("build_input_shape")
+        if shape and model._layers and not model.built:
+            model.build(_checked_shape(shape))
+        return model
+
+    def _clone(self, clone_function: Callable[[Layer], Layer]) -> Sequential:
+        """Sequential of clones; those inside it are cloned layer by layer, too."""
+        clone = Sequential(name=self.name, trainable=self.trainable)
+        if self._input is not None:
+            clone._append(InputLayer.from_config(self._input.get_config()))
+        for layer in self._layers:
+            if isinstance(layer, Sequential):
+                clone._append(layer._clone(clone_function))
+            else:
+                clone._append(clone_function(layer))
+        clone._build_if_shape_known()
+        if self.compiled:
+            clone.compile_from_config(self.get_compile_config())
+        return clone
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Arguments of `compile` in Keras's form; empty if the model is not compiled.
+
+        The learning rate is the present one. Keras's files have no place for ``numerics``.
+        """
+        if not self.compiled:
+            return {}
+        arguments = {"optimizer": self.optimizer, **self._compile_arguments}
+        return {name: saving.serialize_keras_object(value) for name, value in arguments.items()}
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile as `get_compile_config` (ours or Keras's) says, and make the optimizer's state.
+
+        Keras writes "auto" as ``jit_compile=False``; since the bits are the same, False means
+        "auto" here.
+        """
+        if type(self).compile is not Trainer.compile:
+            warnings.warn(
+                "`compile()` was not called as part of model loading because the model's "
+                "`compile()` method is custom. Override `compile_from_config(config)`, too, or "
+                "call `compile()` after loading.",
+                stacklevel=2,
+            )
+            return
+        arguments = saving.deserialize_keras_object(config)
+        arguments["jit_compile"] = arguments.get("jit_compile") or "auto"
+        self.compile(**arguments)
+        if self.optimizer is not None and self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def to_json(self, **kwargs: Any) -> str:
+        """The model without its weights, for `model_from_json`; `kwargs` are ``json.dumps``'s."""
+        return json.dumps(saving.serialize_keras_object(self), **kwargs)
 
     # --- files ---
+    def save(
+        self,
+        filepath: str | os.PathLike[str],
+        overwrite: bool = True,
+        zipped: bool | None = None,
+    ) -> None:
+        """Write the whole model to a ``.keras`` file; see `minisgd.saving.save_model`."""
+        saving.save_model(self, filepath, overwrite, zipped)
+
     def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Write weights and optimizer state; see `minisgd.saving.save_weights`."""
         saving.save_weights(self, filepath, overwrite)

@@ -54,7 +54,8 @@ def members(path):
 
         def visit(name, member):
             if isinstance(member, h5py.Dataset):
-                found[name] = (member.shape, member.dtype, member.chunks, dict(member.attrs))
+                attributes = set(member.attrs) - {"sha256"}  # ours; Keras ignores it
+                found[name] = (member.shape, member.dtype, member.chunks, attributes)
             else:
                 found[name] = {key: type(value) for key, value in member.attrs.items()}
 

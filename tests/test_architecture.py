@@ -30,11 +30,12 @@ FLOORS = [
     ["tensor"],
     ["primitive", "utils"],
     ["numerics"],
+    ["saving"],
     ["ops"],
     ["random", "tape", "activations"],
     ["gradcheck"],
     ["initializers", "losses"],  # a metric is made of a loss's function
-    ["layers", "metrics", "optimizers", "data", "datasets", "saving"],
+    ["layers", "metrics", "optimizers", "data", "datasets"],
     ["callbacks"],
     ["compiler"],
     ["trainer"],

@@ -131,9 +131,9 @@ def test_a_failure_in_the_last_object_changes_nothing(path):
     with h5py.File(path, "r+") as file:
         del file["optimizer/vars/5"]
         file["optimizer/vars/5"] = np.array([b"a", b"b", b"c"])
-        file["layers/dense/vars/0"][...] = 0
+    model.fit(X, Y, verbose=0)
     before = state(model)
-    with pytest.raises(ValueError, match="A total of 1 objects could not be loaded"):
+    with pytest.raises(ValueError, match="optimizer/vars/5' holds no numbers"):
         model.load_weights(path)
     assert state(model) == before
 
@@ -193,7 +193,9 @@ def test_a_symbolic_link_stays_one(path):
 
 def test_refused_paths(tmp_path):
     model = small(compiled=False)
-    for name in ("m.h5", "m.keras", "m", "weights.h5"):
+    with pytest.raises(ValueError, match=r"The filename must end in `\.weights\.h5`"):
+        model.save_weights(tmp_path / "m.keras")
+    for name in ("m.h5", "m", "weights.h5"):
         with pytest.raises(ValueError, match=r"The filename must end in `\.weights\.h5`"):
             model.save_weights(tmp_path / name)
         with pytest.raises(ValueError, match="File format not supported"):

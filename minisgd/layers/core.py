@@ -6,9 +6,21 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from minisgd import activations, initializers, ops, random
+from minisgd import activations, initializers, ops, random, saving
 from minisgd.layers.layer import Layer, Shape, _checked_shape
 from minisgd.tensor import Tensor, Variable
+
+# Options of Keras's layers that are not supported yet, with the values that mean "without".
+_INPUT_OPTIONS = {"sparse": False, "ragged": False, "optional": False}
+_DENSE_OPTIONS = dict.fromkeys(
+    (
+        "kernel_regularizer",
+        "bias_regularizer",
+        "kernel_constraint",
+        "bias_constraint",
+        "quantization_config",
+    )
+)
 
 
 class InputLayer(Layer):
@@ -45,7 +57,17 @@ class InputLayer(Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal layer."""
-        return {"batch_shape": self.batch_shape, "dtype": self.dtype, "name": self.name}
+        return {
+            "batch_shape": self.batch_shape,
+            "dtype": self.dtype,
+            "name": self.name,
+            **_INPUT_OPTIONS,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Layer with these arguments."""
+        return cls(**saving.drop_defaults(config, _INPUT_OPTIONS, "InputLayer"))
 
 
 def Input(  # noqa: N802  # Keras's name
@@ -154,9 +176,15 @@ class Dense(Layer):
             "units": self.units,
             "activation": activations.serialize(self.activation),
             "use_bias": self.use_bias,
-            "kernel_initializer": self.kernel_initializer,
-            "bias_initializer": self.bias_initializer,
+            "kernel_initializer": saving.serialize_keras_object(self.kernel_initializer),
+            "bias_initializer": saving.serialize_keras_object(self.bias_initializer),
+            **_DENSE_OPTIONS,
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Layer with these arguments."""
+        return cls(**saving.drop_defaults(config, _DENSE_OPTIONS, cls.__name__))
 
 
 class Activation(Layer):
@@ -165,6 +193,7 @@ class Activation(Layer):
     def __init__(self, activation: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.activation = activations.get(activation)
+        self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
         """The function of the inputs."""

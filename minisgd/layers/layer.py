@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from minisgd import initializers, numerics, ops
+from minisgd import initializers, numerics, ops, saving
+from minisgd.saving.limits import spend
 from minisgd.tensor import Array, Tensor, Variable
 from minisgd.utils.naming import auto_name
 
@@ -59,12 +60,15 @@ class Layer:
         if input_dim is not None:
             input_shape = (input_dim,)
         self.input_shape_argument = None if input_shape is None else _checked_shape(input_shape)
+        if isinstance(dtype, dict):  # a policy in Keras's form, as in `get_config`
+            dtype = saving.deserialize_keras_object(dtype)
         if np.dtype(dtype or np.float32) not in (np.dtype(np.float32), np.dtype(np.float64)):
             msg = f"`dtype`: expected float32 or float64, received {dtype}"
             raise ValueError(msg)
         self._dtype = np.dtype(dtype or np.float32)
         self.name = name or auto_name(type(self).__name__)
         self.built = False
+        self._build_shape: Shape | None = None
         self._trainable = bool(trainable)
         self._weights: list[Variable] = []
         self._made_trainable = 0  # these come first in `weights`, as in Keras
@@ -118,7 +122,7 @@ class Layer:
         """Check the shape, then `build`, once."""
         self.check_input(input_shape)
         self.build(input_shape)
-        self.built = True
+        self.built, self._build_shape = True, tuple(input_shape)
 
     def add_weight(
         self,
@@ -129,6 +133,7 @@ class Layer:
         name: str | None = None,
     ) -> Variable:
         """Make a variable that belongs to this layer; see `Variable`."""
+        spend(shape, np.dtype(dtype or self.dtype).itemsize, f"{self.name}/{name}")
         values = initializers.get(initializer)(tuple(shape), dtype=dtype or self.dtype)
         variable = Variable(values, name, dtype or self.dtype, trainable and self._trainable)
         variable.path = f"{self.name}/{variable.name}"
@@ -227,12 +232,29 @@ class Layer:
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal layer (without its weights)."""
-        return {"name": self.name, "trainable": self.trainable, "dtype": self.dtype}
+        return {"name": self.name, "trainable": self.trainable, "dtype": self._dtype_config()}
+
+    def _dtype_config(self) -> dict[str, Any]:
+        """The dtype in Keras's form."""
+        return {
+            "module": "keras",
+            "class_name": "DTypePolicy",
+            "config": {"name": self.dtype},
+            "registered_name": None,
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
         """Layer with these arguments."""
         return cls(**config)
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """Argument of `build_from_config`: the shape that the layer was built for, if it was."""
+        return None if self._build_shape is None else {"input_shape": self._build_shape}
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Build for the shape that `get_build_config` returned."""
+        self._build(_checked_shape(config["input_shape"]))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
@@ -245,6 +267,8 @@ def _marking_built(build: Callable[..., None]) -> Callable[..., None]:
     def build_and_mark(self: Layer, *args: Any, **kwargs: Any) -> None:
         build(self, *args, **kwargs)
         self.built = True
+        if args and args[0] is not None:
+            self._build_shape = tuple(args[0])
 
     return build_and_mark
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from minisgd import saving
 from minisgd.optimizers import _arguments as arguments
-from minisgd.optimizers import schedules
 from minisgd.optimizers.schedules import LearningRateSchedule
 from minisgd.tensor import Tensor, Variable
 from minisgd.utils.naming import auto_name
@@ -194,15 +194,8 @@ class OptimizerState:
         rate: Any = self._learning_rate
         if isinstance(rate, Variable):
             rate = float(rate)
-        elif isinstance(rate, LearningRateSchedule):
-            rate = schedules.serialize(rate)
         else:
-            rate = {
-                "module": "builtins",
-                "class_name": "function",
-                "config": getattr(rate, "__name__", type(rate).__name__),
-                "registered_name": "function",
-            }
+            rate = saving.serialize_keras_object(rate)
         return {
             "name": self.name,
             "learning_rate": rate,
@@ -232,10 +225,6 @@ class OptimizerState:
         """
         rate = config.get("learning_rate")
         if isinstance(rate, dict):
-            function = (custom_objects or {}).get(str(rate.get("config")))
-            if rate.get("class_name") == "function" and function is not None:
-                rate = function
-            else:
-                rate = schedules.deserialize(rate, custom_objects)
+            rate = saving.deserialize_keras_object(rate, custom_objects)
             config = {**config, "learning_rate": rate}
         return cls(**config)

@@ -6,29 +6,31 @@
     optimizer/vars/0, 1, ...                             iteration, learning rate, velocities
     vars                                                 no members; the model's name
 
-The groups count the layers of one class (dense, dense_1, ...). The names of layers are written and
-never compared: a file fits every model of the same structure.
+The groups count the layers of one class (dense, dense_1, ...); a Sequential among them has
+``layers`` of its own. The names of layers are written and never compared: a file fits every model
+of the same structure. Each array has an attribute ``sha256``, which Keras ignores.
 """
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
-import numpy as np
-
+from minisgd.saving import safetensors_file
+from minisgd.saving.archive import Archive
 from minisgd.saving.atomic import replacing
+from minisgd.saving.hdf5 import Reader, reading, write_group
 from minisgd.tensor import Array, Variable
 from minisgd.utils.naming import to_snake_case
 
 if TYPE_CHECKING:
     from minisgd.models import Sequential
 
-_SUFFIX = ".weights.h5"
+_SUFFIX, _MODEL_SUFFIX, _TENSORS_SUFFIX = ".weights.h5", ".keras", ".safetensors"
 _OPTIMIZER = "optimizer"
 
 
@@ -45,7 +47,8 @@ def save_weights(
     model : Sequential
         Built.
     filepath : str or path-like
-        Must end in ``.weights.h5``.
+        Must end in ``.weights.h5``; or (not in Keras) in ``.safetensors``, which takes the weights
+        alone and needs ``pip install "minisgd[safetensors]"``.
     overwrite : bool
         Whether an existing file may be replaced.
 
@@ -66,13 +69,16 @@ def save_weights(
     ----------
     Keras, ``keras.Model.save_weights`` (saving/saving_lib.py).
     """
-    path = _checked_path(filepath, "The filename must end in `.weights.h5`.")
+    path = checked_path(
+        filepath, (_SUFFIX, _TENSORS_SUFFIX), "The filename must end in `.weights.h5`."
+    )
     _check_built(model, "saving a model")
-    if not overwrite and path.exists():
-        msg = f"`filepath`: {path} exists: pass overwrite=True to replace it, or another name."
-        raise FileExistsError(msg)
+    refuse_existing(path, overwrite)
     with replacing(path) as temporary:
-        _write(model, temporary)
+        if path.name.endswith(_TENSORS_SUFFIX):
+            safetensors_file.write(temporary, _by_name(model))
+        else:
+            write_weights(model, temporary)
 
 
 def load_weights(
@@ -88,7 +94,7 @@ def load_weights(
     model : Sequential
         Built, with layers of the same classes, in the same order, as the one that was saved.
     filepath : str or path-like
-        Must end in ``.weights.h5``; minisgd's or Keras's.
+        Must end in ``.weights.h5`` or ``.keras`` (minisgd's or Keras's), or in ``.safetensors``.
     skip_mismatch : bool
         Load what fits, and warn of what does not, instead of raising.
 
@@ -99,8 +105,9 @@ def load_weights(
         a data type in the file does not fit.
     FileNotFoundError
         If there is no such file.
-    OSError
-        If it is no HDF5 file, or a damaged one.
+    UnreadableFileError
+        (An OSError and a ValueError.) If it is no HDF5 file, or a damaged one, or holds what no
+        weights file needs: links, external, virtual or compressed arrays.
 
     Warns
     -----
@@ -120,34 +127,39 @@ def load_weights(
     ----------
     Keras, ``keras.Model.load_weights`` (saving/saving_lib.py).
     """
-    path = _checked_path(filepath, "File format not supported: expected a `.weights.h5` file.")
+    path = checked_path(
+        filepath,
+        (_SUFFIX, _MODEL_SUFFIX, _TENSORS_SUFFIX),
+        "File format not supported: expected a `.weights.h5` file.",
+    )
     _check_built(model, "loading weights into a model")
     if not path.is_file():
         raise FileNotFoundError(f"`filepath`: there is no file {path}.")
-    import h5py  # imported late: `import minisgd` should not pay for it
+    if path.name.endswith(_TENSORS_SUFFIX):
+        found = _Match([], [], [])
+        found.read_tensors(model, path)
+    elif path.name.endswith(_MODEL_SUFFIX):
+        with Archive(path) as archive:
+            found = match_weights(model, archive.weights(largest_file(model)), str(path))
+    else:
+        found = match_weights(model, path, str(path))
+    found.assign(skip_mismatch, stacklevel=4)
 
-    try:
-        with h5py.File(path, "r") as file:
-            found = _match(model, file)
-    # h5py reports damage inside of a file by any of the three.
-    except (OSError, RuntimeError, KeyError) as error:
-        msg = f"`filepath`: expected a complete HDF5 file, {path} cannot be read: {error}"
-        raise OSError(msg) from error
 
-    if found.failures:
-        first, reason = found.failures[0]
-        objects = [failed for failed, _ in found.failures]
-        text = (
-            f"A total of {len(objects)} objects could not be loaded. Example error message for "
-            f"object {first}:\n\n{reason}\n\nList of objects that could not be loaded:\n{objects}"
-        )
-        if not skip_mismatch:
-            raise ValueError(text)
-        found.warnings.append(text)
-    for variable, array in found.values:
-        variable.assign(array)
-    for text in found.warnings:
-        warnings.warn(text, stacklevel=3)
+def match_weights(
+    model: Sequential, source: str | os.PathLike[str] | IO[bytes], named: str
+) -> _Match:
+    """Read an HDF5 file and compare it with the model; nothing is assigned."""
+    with reading(source, named) as file:
+        return _match(model, file)
+
+
+def largest_file(model: Sequential) -> int:
+    """Bytes that a weights file of this model can have at most.
+
+    An optimizer has up to three variables a weight; HDF5's own structures are small.
+    """
+    return 8 * sum(w.numpy().nbytes for w in model.weights) + (1 << 24)
 
 
 @dataclass
@@ -158,114 +170,171 @@ class _Match:
     failures: list[tuple[Any, str]]
     warnings: list[str]
 
+    def assign(self, skip_mismatch: bool = False, stacklevel: int = 2) -> None:
+        """Put the values into the variables; all of them or, if one does not fit, none.
 
-def _match(model: Sequential, file: Any) -> _Match:
-    """Read the file and compare it with the model; nothing is assigned."""
+        Raises
+        ------
+        ValueError
+            If something does not fit, unless `skip_mismatch` makes that a warning.
+        """
+        if self.failures:
+            first, reason = self.failures[0]
+            objects = [failed for failed, _ in self.failures]
+            text = (
+                f"A total of {len(objects)} objects could not be loaded. Example error message for "
+                f"object {first}:\n\n{reason}\n\nList of objects that could not be loaded:\n"
+                f"{objects}"
+            )
+            if not skip_mismatch:
+                raise ValueError(text)
+            self.warnings.append(text)
+        for variable, array in self.values:
+            variable.assign(array)
+        for text in self.warnings:
+            warnings.warn(text, stacklevel=stacklevel)
+
+    def read(self, file: Reader, path: str, owner: Any, variables: Sequence[Variable]) -> None:
+        """Add an owner's arrays: all of them, or the reason why they don't fit."""
+        stored = file.datasets(path)
+        values = []
+        for index, variable in enumerate(variables):
+            dataset = stored.get(str(index))
+            if dataset is None:
+                missing = f"expected the variable '{index}' ({variable.name})"
+                self.failures.append((owner, f"{missing}, found {sorted(stored)}"))
+                return
+            # Compared before the values are read: a shape costs nothing, whatever it claims.
+            if dataset.shape != variable.shape:
+                self.failures.append((owner, _shapes_differ(variable, dataset.shape)))
+                return
+            values.append((variable, file.values(dataset, f"{path}/{index}")))
+        self.values.extend(values)
+
+    def read_tensors(self, model: Sequential, path: Path) -> None:
+        """Add the arrays of a safetensors file."""
+        variables = dict(_by_name(model))
+        shapes = {name: variable.shape for name, variable in variables.items()}
+        stored = safetensors_file.read(path, shapes)
+        for name, variable in variables.items():
+            found = stored.pop(name, None)
+            if found is None:
+                reason = f"expected a tensor '{name}' of shape {variable.shape}, found none"
+                self.failures.append((variable.path, reason))
+            elif isinstance(found, tuple):
+                self.failures.append((variable.path, _shapes_differ(variable, found)))
+            else:
+                self.values.append((variable, found))
+        if stored:
+            self.warnings.append(
+                f"The file has tensors that model '{model.name}' has not, and that are ignored: "
+                f"{', '.join(sorted(stored))}."
+            )
+
+
+def _shapes_differ(variable: Variable, shape: Any) -> str:
+    return (
+        "The shape of the target variable and the shape of the target value must match: "
+        f"variable.shape={variable.shape} for '{variable.path}', Received: value.shape={shape}"
+    )
+
+
+def _match(model: Sequential, file: Reader) -> _Match:
+    """Compare the file with the model; nothing is assigned."""
     found = _Match([], [], [])
-    expected = dict(_layer_groups(model))
-    for group, layer in expected.items():
-        stored = _datasets(file, f"layers/{group}/vars")
-        if len(stored) != len(layer.weights):
-            names = [w.name for w in layer.weights]
+    expected: dict[str, set[str]] = {}
+    for group, layer in _groups(model):
+        parent, _, name = group.rpartition("/")
+        expected.setdefault(parent, set()).add(name)
+        path, names = f"{group}/vars", [w.name for w in _own_weights(layer)]
+        number = len(file.datasets(path))
+        if number != len(names):
             reason = (
-                f"Layer '{layer.name}' expected {len(names)} variables, but received {len(stored)} "
+                f"Layer '{layer.name}' expected {len(names)} variables, but received {number} "
                 f"variables during loading. Expected: {names}"
             )
             found.failures.append((layer, reason))
         else:
-            _read(found, layer, layer.weights, stored)
-    surplus = sorted(set(_members(file, "layers")) - set(expected))
+            found.read(file, path, layer, _own_weights(layer))
+    surplus = sorted(
+        f"{parent}/{name}".removeprefix("layers/")
+        for parent, names in expected.items()
+        for name in set(file.members(parent)) - names
+    )
     if surplus:
         found.warnings.append(
             f"The file has layers that model '{model.name}' has not, and that are ignored: "
             f"{', '.join(surplus)}."
         )
-    optimizer = model.optimizer
-    if optimizer is not None:
-        variables, stored = optimizer.variables, _datasets(file, f"{_OPTIMIZER}/vars")
-        if len(stored) == len(variables):
-            _read(found, optimizer, variables, stored)
-        else:
-            text = (
-                f"Skipping variable loading for optimizer '{optimizer.name}', because it has "
-                f"{len(variables)} variables whereas the saved optimizer has {len(stored)} "
-                "variables."
-            )
-            if len(stored) > len(variables) and not optimizer.built:
-                text += (
-                    " To load its velocities too, call "
-                    "`model.optimizer.build(model.trainable_variables)` before `load_weights`."
-                )
-            found.warnings.append(text)
+    if model.optimizer is not None:
+        _match_optimizer(model.optimizer, file, found)
     return found
 
 
-def _read(found: _Match, owner: Any, variables: Sequence[Variable], stored: dict[str, Any]) -> None:
-    """Add an owner's arrays to `found`: all, or the reason why they don't fit."""
-    values = []
-    for index, variable in enumerate(variables):
-        dataset = stored.get(str(index))
-        if dataset is None:
-            reason = f"expected the variable '{index}' ({variable.name}), found {sorted(stored)}"
-            found.failures.append((owner, reason))
-            return
-        # Compared before the values are read: a shape costs nothing, whatever it claims.
-        if dataset.shape != variable.shape or dataset.dtype.kind not in "fiu":
-            reason = (
-                "The shape of the target variable and the shape of the target value must match: "
-                f"variable.shape={variable.shape} for '{variable.path}', Received: "
-                f"value.shape={dataset.shape} of dtype {dataset.dtype}"
-            )
-            found.failures.append((owner, reason))
-            return
-        values.append((variable, np.asarray(dataset[()])))
-    found.values.extend(values)
+def _match_optimizer(optimizer: Any, file: Reader, found: _Match) -> None:
+    """Add the optimizer's state, or a warning that it is left as it is."""
+    path, variables = f"{_OPTIMIZER}/vars", optimizer.variables
+    number = len(file.datasets(path))
+    if number == len(variables):
+        found.read(file, path, optimizer, variables)
+        return
+    text = (
+        f"Skipping variable loading for optimizer '{optimizer.name}', because it has "
+        f"{len(variables)} variables whereas the saved optimizer has {number} variables."
+    )
+    if number > len(variables) and not optimizer.built:
+        text += (
+            " To load its velocities too, call "
+            "`model.optimizer.build(model.trainable_variables)` before `load_weights`."
+        )
+    found.warnings.append(text)
 
 
-def _members(file: Any, path: str) -> list[str]:
-    """Names in a group of the file; none if there is no such group."""
-    group = file.get(path)
-    return list(group) if hasattr(group, "keys") else []
-
-
-def _datasets(file: Any, path: str) -> dict[str, Any]:
-    """Datasets of a group by name; none if there is no such group."""
-    members = {name: file.get(f"{path}/{name}") for name in _members(file, path)}
-    return {name: member for name, member in members.items() if hasattr(member, "shape")}
-
-
-def _write(model: Sequential, path: Path) -> None:
-    """Write the whole file."""
+def write_weights(model: Sequential, target: Path | IO[bytes]) -> None:
+    """Write the whole HDF5 file."""
     import h5py
 
-    with h5py.File(path, "x") as file:
-        for group, layer in _layer_groups(model):
-            _write_variables(file, f"layers/{group}/vars", layer.name, layer.weights)
+    with h5py.File(target, "w") as file:
+        for group, layer in _groups(model):
+            write_group(file, f"{group}/vars", layer.name, _values(_own_weights(layer)))
         optimizer = model.optimizer
         if optimizer is not None:
-            _write_variables(file, f"{_OPTIMIZER}/vars", optimizer.name, optimizer.variables)
-        _write_variables(file, "vars", model.name, ())
+            write_group(file, f"{_OPTIMIZER}/vars", optimizer.name, _values(optimizer.variables))
+        write_group(file, "vars", model.name, ())
 
 
-def _write_variables(file: Any, path: str, name: str, variables: Sequence[Variable]) -> None:
-    group = file.create_group(path)
-    group.attrs["name"] = name
-    for index, variable in enumerate(variables):
-        group.create_dataset(str(index), data=variable.numpy())
+def _values(variables: Iterable[Variable]) -> list[Array]:
+    return [variable.numpy() for variable in variables]
 
 
-def _layer_groups(model: Sequential) -> Iterator[tuple[str, Any]]:
-    """Name of each layer's group, and the layer."""
+def _groups(model: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    """Group of each layer, and the layer; those of a Sequential in it come after it."""
     counts: dict[str, int] = {}
     for layer in model.layers:
         name = to_snake_case(type(layer).__name__)
         count = counts.get(name, 0)
         counts[name] = count + 1
-        yield (f"{name}_{count}" if count else name), layer
+        path = f"{above}layers/{name}_{count}" if count else f"{above}layers/{name}"
+        yield path, layer
+        if hasattr(layer, "layers"):
+            yield from _groups(layer, f"{path}/")
 
 
-def _checked_path(filepath: Any, complaint: str) -> Path:
-    """A path that ends in ``.weights.h5``.
+def _own_weights(layer: Any) -> list[Variable]:
+    """Weights of a layer that no layer inside it owns."""
+    return [] if hasattr(layer, "layers") else layer.weights
+
+
+def _by_name(model: Sequential) -> Iterator[tuple[str, Variable]]:
+    """Weights by name in a safetensors file: ``dense.kernel``, ``dense_1.kernel``, ..."""
+    for group, layer in _groups(model):
+        prefix = group.replace("layers/", "").replace("/", ".")
+        for weight in _own_weights(layer):
+            yield f"{prefix}.{weight.name}", weight
+
+
+def checked_path(filepath: Any, suffixes: tuple[str, ...], complaint: str) -> Path:
+    """A path that ends in one of these.
 
     Raises
     ------
@@ -278,9 +347,23 @@ def _checked_path(filepath: Any, complaint: str) -> Path:
         msg = f"`filepath`: expected a str or a path, received {filepath!r}"
         raise TypeError(msg)
     path = os.fspath(filepath)
-    if not isinstance(path, str) or not path.endswith(_SUFFIX):
+    if not isinstance(path, str) or not path.endswith(suffixes):
         raise ValueError(f"{complaint} Received: filepath={path!r}")
     return Path(path)
+
+
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Refuse to write to what is no file, or to one that shall stay.
+
+    Raises
+    ------
+    IsADirectoryError, FileExistsError
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"`filepath`: expected a file to write, {path} is a folder.")
+    if not overwrite and path.exists():
+        msg = f"`filepath`: {path} exists: pass overwrite=True to replace it, or another name."
+        raise FileExistsError(msg)
 
 
 def _check_built(model: Sequential, action: str) -> None:

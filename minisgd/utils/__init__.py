@@ -3,12 +3,35 @@
 from typing import Any
 
 from minisgd.random import set_random_seed
+from minisgd.saving.registration import (
+    custom_object_scope,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+    register_keras_serializable,
+)
+from minisgd.saving.serialization import deserialize_keras_object, serialize_keras_object
 from minisgd.utils.categorical import to_categorical
 from minisgd.utils.naming import clear_session
 from minisgd.utils.progbar import Progbar
 from minisgd.utils.unsupported import explain
 
-__all__ = ["Progbar", "clear_session", "set_random_seed", "to_categorical"]
+CustomObjectScope = custom_object_scope  # Keras's other name
+
+__all__ = [
+    "CustomObjectScope",
+    "Progbar",
+    "clear_session",
+    "custom_object_scope",
+    "deserialize_keras_object",
+    "get_custom_objects",
+    "get_registered_name",
+    "get_registered_object",
+    "register_keras_serializable",
+    "serialize_keras_object",
+    "set_random_seed",
+    "to_categorical",
+]
 
 
 def __getattr__(name: str) -> Any:
