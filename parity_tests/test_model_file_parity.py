@@ -236,6 +236,7 @@ def test_the_users_own_objects(keras, tmp_path):
         assert json.loads(other.to_json())["compile_config"]["loss"]["config"] == "my_loss"
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_lambdas_only_if_the_user_wants_them(keras, tmp_path):
     """As a loss: a lambda as an activation Keras writes so that it can't read it itself."""
     path = str(tmp_path / "m.keras")
