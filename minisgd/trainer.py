@@ -11,10 +11,12 @@ import numpy as np
 from minisgd import losses, metrics, ops, optimizers
 from minisgd import numerics as rounding
 from minisgd.callbacks import CallbackList, History
+from minisgd.callbacks.callback import called
 from minisgd.callbacks.fit_state import Progress
 from minisgd.compiler import Runner, compiled_source, trying
 from minisgd.data import ArrayData, EpochIterator, as_data_array, split_for_validation
-from minisgd.data.arrays import Batch, positive_int, whole_number
+from minisgd.data.arrays import Batch, positive_int, whole_batch, whole_number
+from minisgd.data.epochs import check_frequency, is_due
 from minisgd.metrics import compiled
 from minisgd.tape import GradientTape
 from minisgd.tensor import Array, Tensor, Variable
@@ -295,7 +297,8 @@ class Trainer:
             For arguments outside of their meaning; before any weight has changed.
         """
         self._assert_compiled("fit")
-        epochs, initial_epoch = _whole(epochs, "epochs"), _whole(initial_epoch, "initial_epoch")
+        epochs = whole_number(epochs, "epochs", 0)
+        initial_epoch = whole_number(initial_epoch, "initial_epoch", 0)
         if validation_split and validation_data is None:
             arrays = (
                 as_data_array(x, "x"),
@@ -313,10 +316,10 @@ class Trainer:
         if validation_data is not None:
             size = batch_size if validation_batch_size is None else validation_batch_size
             validation = self._validation(validation_data, size, validation_steps)
-            _check_frequency(validation_freq)
+            check_frequency(validation_freq)
 
         with (
-            self._callbacks(callbacks, verbose, epochs, iterator.num_batches, True) as hooks,
+            called(callbacks, self, verbose, epochs, iterator.num_batches, True) as hooks,
             self._running(Progress(initial_epoch, iterator, hooks.callbacks)) as progress,
         ):
             runner = Runner(self, "train", iterator, hooks, epochs - initial_epoch)
@@ -331,7 +334,7 @@ class Trainer:
                     if self.stop_training:
                         break
                 epoch_logs = dict(sorted(self.get_metrics_result().items()))
-                if validation is not None and _is_due(epoch, validation_freq):
+                if validation is not None and is_due(epoch, validation_freq):
                     results = self._run_test(validation, hooks)
                     epoch_logs |= {f"val_{k}": v for k, v in sorted(results.items())}
                 progress.logs = epoch_logs
@@ -416,7 +419,7 @@ class Trainer:
         data = ArrayData(x, y, sample_weight, batch_size, steps)
         self._check_batch(data)
         iterator = EpochIterator(data, steps)
-        with self._callbacks(callbacks, verbose, 1, iterator.num_batches, False) as hooks:
+        with called(callbacks, self, verbose, 1, iterator.num_batches) as hooks:
             logs = self._run_test(iterator, hooks)
         return dict(sorted(logs.items())) if return_dict else self._in_order(logs)
 
@@ -444,7 +447,7 @@ class Trainer:
         """Outputs for all samples, float32, shape (N, ...)."""
         iterator = EpochIterator(ArrayData(x, batch_size=batch_size, steps=steps), steps)
         outputs: list[Array] = []
-        with self._callbacks(callbacks, verbose, 1, iterator.num_batches, False) as hooks:
+        with called(callbacks, self, verbose, 1, iterator.num_batches) as hooks:
             self.stop_predicting = False
             hooks.on_predict_begin()
             for result in self._steps(Runner(self, "predict", iterator, hooks, 1), hooks):
@@ -453,23 +456,6 @@ class Trainer:
                     break
             hooks.on_predict_end()
         return np.concatenate(outputs)
-
-    @contextmanager
-    def _callbacks(
-        self, callbacks: Any, verbose: str | int, epochs: int, steps: int, history: bool
-    ) -> Iterator[CallbackList]:
-        """The callback list of one call; on the way out the terminal is as it was."""
-        if isinstance(callbacks, CallbackList):
-            yield callbacks
-            return
-        hooks = CallbackList(
-            callbacks, add_history=history, add_progbar=verbose != 0, model=self,
-            verbose=verbose, epochs=epochs, steps=steps,
-        )  # fmt: skip
-        try:
-            yield hooks
-        finally:
-            hooks.close()
 
     @contextmanager
     def _running(self, progress: Progress) -> Iterator[Progress]:
@@ -508,12 +494,12 @@ class Trainer:
     def predict_on_batch(self, x: Any) -> Array:
         """Outputs for this batch, as an array."""
         with self._numerics_scope():
-            return np.array(self.predict_step(next(_whole_batch(x).batches())))
+            return np.array(self.predict_step(next(whole_batch(x).batches())))
 
     def _on_batch(
         self, step: Any, x: Any, y: Any, weight: Any, class_weight: Any, return_dict: bool
     ) -> Any:
-        batch = next(_whole_batch(x, y, weight, class_weight).batches())
+        batch = next(whole_batch(x, y, weight, class_weight).batches())
         self.reset_metrics()
         with self._numerics_scope():
             logs = step(batch)
@@ -527,31 +513,3 @@ class Trainer:
 
 def _loss_tracker() -> metrics.Mean:
     return metrics.Mean(name="loss")
-
-
-def _whole_batch(x: Any, y: Any = None, weight: Any = None, class_weight: Any = None) -> ArrayData:
-    """All samples as one batch."""
-    size = max(len(as_data_array(x, "x")), 1)
-    return ArrayData(x, y, weight, size, class_weight=class_weight)
-
-
-def _whole(value: Any, argument: str) -> int:
-    """A whole number, not negative."""
-    return whole_number(value, argument, 0)
-
-
-def _check_frequency(frequency: Any) -> None:
-    """Refuse a `validation_freq` that is no positive int and no list of epochs."""
-    if isinstance(frequency, list | tuple | set):
-        return
-    try:
-        positive_int(frequency, "validation_freq")
-    except TypeError as error:  # Keras has a ValueError here
-        raise ValueError(str(error)) from None
-
-
-def _is_due(epoch: int, frequency: Any) -> bool:
-    """Whether to evaluate after this epoch (counted from 0)."""
-    if isinstance(frequency, int | np.integer):
-        return (epoch + 1) % int(frequency) == 0
-    return epoch + 1 in frequency

@@ -107,8 +107,8 @@ def edit_weights(data: bytes, rng: Generator) -> bytes:
 
 
 _VALUES: list[Any] = [
-    None, True, 0, -1, 1, 3, 2**31, 2**63, 10**12, 1e308, float("nan"), "", "relu", "Dense", "keras",
-    "\ud800", [], {}, [None, 4], [10**12], [-1], {"class_name": "Dense", "config": {}},
+    None, True, 0, -1, 1, 3, 2**31, 2**63, 10**12, 1e308, float("nan"), "", "relu", "Dense",
+    "keras", "\ud800", [], {}, [None, 4], [10**12], [-1], {"class_name": "Dense", "config": {}},
     {"class_name": "__lambda__", "config": {"value": "4wEA"}}, "os.system", [[[[]]]],
     {"class_name": "function", "config": "system", "module": "os", "registered_name": "system"},
     {"module": "subprocess", "class_name": "Popen", "config": {"args": "false"}},
@@ -206,7 +206,7 @@ def work(folder: Path, first: int, count: int) -> None:
         try:
             if suffix == ".keras" and rng.random() < 0.8:
                 loaded = keras.models.load_model(path)
-                # An edited configuration may rightly give another model; its weights are the file's.
+                # An edited configuration may rightly give another model.
                 if mutate is not edit_json and state(loaded) != right:
                     result = "other weights"
             else:

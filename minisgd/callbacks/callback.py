@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 Logs = dict[str, Any]
@@ -408,3 +409,26 @@ class CallbackList(Callback):
     def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Pass it on to each callback."""
         self._pass_on_batch("on_predict_batch_end", batch, logs)
+
+
+@contextmanager
+def called(
+    callbacks: Any,
+    model: Any,
+    verbose: str | int,
+    epochs: int,
+    steps: int,
+    history: bool = False,
+) -> Iterator[CallbackList]:
+    """The callback list of one call of `fit` or the like; then the terminal is as it was."""
+    if isinstance(callbacks, CallbackList):
+        yield callbacks
+        return
+    hooks = CallbackList(
+        callbacks, add_history=history, add_progbar=verbose != 0, model=model, verbose=verbose,
+        epochs=epochs, steps=steps,
+    )  # fmt: skip
+    try:
+        yield hooks
+    finally:
+        hooks.close()

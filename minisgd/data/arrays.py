@@ -223,3 +223,9 @@ def _take(array: Array, rows: Any) -> Tensor:
     """Copy of some rows as a tensor; floats become float32."""
     dtype = np.dtype(np.float32) if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
     return Tensor(np.array(array[rows], dtype, order="C", copy=isinstance(rows, slice) or None))
+
+
+def whole_batch(x: Any, y: Any = None, weight: Any = None, class_weight: Any = None) -> ArrayData:
+    """All samples as one batch."""
+    size = max(len(as_data_array(x, "x")), 1)
+    return ArrayData(x, y, weight, size, class_weight=class_weight)

@@ -5,6 +5,7 @@ from typing import Any
 from minisgd.optimizers import schedules
 from minisgd.optimizers.optimizer import Optimizer
 from minisgd.optimizers.sgd import SGD
+from minisgd.utils import objects
 from minisgd.utils.lookup import did_you_mean
 from minisgd.utils.unsupported import advice, explain
 
@@ -32,13 +33,7 @@ def get(identifier: Any) -> Optimizer:
 
 def serialize(optimizer: Optimizer) -> dict[str, Any]:
     """Optimizer as a dict in Keras's form: module, class_name, config, registered_name."""
-    kind = type(optimizer)
-    return {
-        "module": _MODULE if kind is SGD else kind.__module__,
-        "class_name": kind.__name__,
-        "config": optimizer.get_config(),
-        "registered_name": None if kind is SGD else kind.__name__,
-    }
+    return objects.serialize(optimizer, _MODULE, {"SGD": SGD})
 
 
 def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Optimizer:

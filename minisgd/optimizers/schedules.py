@@ -24,6 +24,7 @@ import numpy as np
 
 import minisgd_kernels as kernels
 from minisgd.tensor import Tensor
+from minisgd.utils import objects
 from minisgd.utils.lookup import did_you_mean
 
 __all__ = [
@@ -570,14 +571,7 @@ _KNOWN: dict[str, type[LearningRateSchedule]] = {
 
 def serialize(learning_rate_schedule: LearningRateSchedule) -> dict[str, Any]:
     """Schedule as a dict in Keras's form: module, class_name, config, registered_name."""
-    kind = type(learning_rate_schedule)
-    ours = _KNOWN.get(kind.__name__) is kind
-    return {
-        "module": _MODULE if ours else kind.__module__,
-        "class_name": kind.__name__,
-        "config": learning_rate_schedule.get_config(),
-        "registered_name": None if ours else kind.__name__,
-    }
+    return objects.serialize(learning_rate_schedule, _MODULE, _KNOWN)
 
 
 def deserialize(

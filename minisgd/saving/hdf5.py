@@ -60,7 +60,9 @@ def reading(source: str | os.PathLike[str] | IO[bytes], named: str) -> Iterator[
 
     try:
         with h5py.File(source, "r") as file:
-            yield Reader(file, named)
+            reader = Reader(file, named)
+            yield reader
+            reader.refuse_lost_checksums()
     except UnreadableFileError:
         raise  # says it already
     # h5py reports damage inside of a file by any of these.
@@ -76,6 +78,18 @@ class Reader:
     def __init__(self, file: Any, named: str) -> None:
         self._file = file
         self._named = named
+        self._with_checksum: list[str] = []
+        self._without: list[str] = []
+
+    def refuse_lost_checksums(self) -> None:
+        """Refuse a file of which some arrays have a checksum and others have lost theirs.
+
+        Raises
+        ------
+        UnreadableFileError
+        """
+        if self._with_checksum and self._without:
+            raise self.refuse(self._without[0], "has no checksum, which other arrays have: damaged")
 
     def refuse(self, path: str, reason: str) -> UnreadableFileError:
         """Error about one member."""
@@ -103,7 +117,9 @@ class Reader:
         """The array of a checked dataset; verified, if the file has its checksum."""
         array = np.asarray(dataset[()])
         if CHECKSUM not in dataset.attrs:
+            self._without.append(path)
             return array
+        self._with_checksum.append(path)
         attribute = dataset.attrs.get_id(CHECKSUM)
         if attribute.shape != () or attribute.dtype != np.dtype("S64"):
             raise self.refuse(path, "has a checksum that is none")
