@@ -295,3 +295,16 @@ def test_a_monitor_without_direction_is_refused_in_keras_words():
         messages.append(str(error.value))
     assert messages[0] in messages[1]
     assert "Did you mean 'accuracy'?" in messages[1]
+
+
+def test_better_is_the_same_direction_for_every_metric():
+    """What mode="auto" goes by."""
+    found = {}
+    for name, ours in vars(minisgd.metrics).items():
+        theirs = getattr(keras.metrics, name, None)
+        if isinstance(ours, type) and theirs is not None and name not in ("Metric",):
+            arguments = {"MeanMetricWrapper": (len,)}.get(name, ())
+            wanted = getattr(theirs(*arguments), "_direction", None)
+            found[name] = (getattr(ours, "_direction", None), wanted)
+    assert len(found) > 30
+    assert {name: pair for name, pair in found.items() if pair[0] != pair[1]} == {}

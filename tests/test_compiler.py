@@ -1,5 +1,7 @@
 """The compiled step: the bits of the eager one, and nothing stale."""
 
+import secrets
+
 import numpy as np
 import pytest
 
@@ -434,7 +436,7 @@ def test_data_that_a_callback_changes_are_read_anew():
 
 def test_short_fits_are_not_worth_compiling_until_there_are_many(monkeypatch):
     keras.utils.set_random_seed(0)
-    model = keras.Sequential([D(CLASSES, "softmax", name=f"never_seen_{RNG.integers(1 << 60)}")])
+    model = keras.Sequential([D(CLASSES, "softmax", name=f"never_seen_{secrets.token_hex(8)}")])
     model.compile("sgd", "categorical_crossentropy")
     model.fit(X, ONE_HOT, **FIT)
     assert "# Not in use: 6 steps are over" in model.compiled_source()

@@ -45,6 +45,8 @@ class AUC(Confusion):
     Keras, ``keras.metrics.AUC`` (metrics/confusion_metrics.py).
     """
 
+    _direction = "up"
+
     def __init__(
         self,
         num_thresholds: int = 200,

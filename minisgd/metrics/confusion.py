@@ -281,6 +281,8 @@ class FalseNegatives(_Count):
 class _OfPositives(Confusion):
     """True positives among other positives: true ones, or those predicted."""
 
+    _direction = "up"
+
     def __init__(
         self,
         thresholds: Any = None,

@@ -61,6 +61,8 @@ class RootMeanSquaredError(Mean):
     Keras, ``keras.metrics.RootMeanSquaredError`` (metrics/regression_metrics.py).
     """
 
+    _direction = "down"
+
     def __init__(self, name: str | None = "root_mean_squared_error", dtype: Any = None) -> None:
         super().__init__(name, dtype)
 
@@ -92,6 +94,8 @@ class CosineSimilarity(OwnMean):
 
     The config names `axis` only where it is not -1: Keras's never does, and so loses it.
     """
+
+    _direction = "up"
 
     def __init__(
         self, name: str | None = "cosine_similarity", dtype: Any = None, axis: int = -1

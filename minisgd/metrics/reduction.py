@@ -97,6 +97,8 @@ class MeanMetricWrapper(Mean):
 class OwnMean(MeanMetricWrapper):
     """Mean of one of minisgd's functions: what it is given besides stands in its config."""
 
+    _direction = "down"  # for callbacks with mode="auto": a loss
+
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal metric."""
         return {**Metric.get_config(self), **self._fn_kwargs}

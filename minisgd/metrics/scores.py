@@ -58,6 +58,8 @@ class FBetaScore(Metric):
     Keras, ``keras.metrics.FBetaScore`` (metrics/f_score_metrics.py).
     """
 
+    _direction = "up"
+
     _tp: Any
     _fp: Any
     _fn: Any
@@ -192,6 +194,8 @@ class R2Score(Metric):
     ----------
     Keras, ``keras.metrics.R2Score`` (metrics/regression_metrics.py).
     """
+
+    _direction = "up"
 
     _sum: Any
     _squares: Any
