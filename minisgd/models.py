@@ -311,7 +311,17 @@ class Sequential(Trainer, Layer):
         """
         if not self.compiled:
             return {}
-        arguments = {"optimizer": self.optimizer, **self._compile_arguments}
+        loss, loss_weights, metrics, weighted_metrics, steps_per_execution = self._compiled_with
+        arguments = {
+            "optimizer": self.optimizer,
+            "loss": loss,
+            "loss_weights": loss_weights,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+            "run_eagerly": self.run_eagerly,
+            "steps_per_execution": steps_per_execution,
+            "jit_compile": self.jit_compile is True,
+        }
         return {name: saving.serialize_keras_object(value) for name, value in arguments.items()}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:

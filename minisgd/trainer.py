@@ -117,15 +117,7 @@ class Trainer:
         self.run_eagerly, self.numerics = bool(run_eagerly), found_numerics
         self.jit_compile = "auto" if jit_compile == "auto" else bool(jit_compile)
         self._metric_identifiers = found_metrics, found_weighted
-        self._compile_arguments = {
-            "loss": loss,
-            "loss_weights": loss_weights,
-            "metrics": metrics,
-            "weighted_metrics": weighted_metrics,
-            "run_eagerly": self.run_eagerly,
-            "steps_per_execution": steps_per_execution,
-            "jit_compile": jit_compile is True,
-        }
+        self._compiled_with = (loss, loss_weights, metrics, weighted_metrics, steps_per_execution)
         self._metrics: list[Any] | None = None
         self._loss_tracker = _loss_tracker()
         self.compiled = True

@@ -7,20 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from minisgd import activations, initializers, ops, random, saving
-from minisgd.layers.layer import Layer, Shape, _checked_shape
+from minisgd.layers.layer import DENSE_OPTIONS, INPUT_OPTIONS, Layer, Shape, _checked_shape
 from minisgd.tensor import Tensor, Variable
-
-# Options of Keras's layers that are not supported yet, with the values that mean "without".
-_INPUT_OPTIONS = {"sparse": False, "ragged": False, "optional": False}
-_DENSE_OPTIONS = dict.fromkeys(
-    (
-        "kernel_regularizer",
-        "bias_regularizer",
-        "kernel_constraint",
-        "bias_constraint",
-        "quantization_config",
-    )
-)
 
 
 class InputLayer(Layer):
@@ -57,17 +45,8 @@ class InputLayer(Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal layer."""
-        return {
-            "batch_shape": self.batch_shape,
-            "dtype": self.dtype,
-            "name": self.name,
-            **_INPUT_OPTIONS,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
-        """Layer with these arguments."""
-        return cls(**saving.drop_defaults(config, _INPUT_OPTIONS, "InputLayer"))
+        own = {"batch_shape": self.batch_shape, "dtype": self.dtype, "name": self.name}
+        return own | INPUT_OPTIONS
 
 
 def Input(  # noqa: N802  # Keras's name
@@ -178,13 +157,8 @@ class Dense(Layer):
             "use_bias": self.use_bias,
             "kernel_initializer": saving.serialize_keras_object(self.kernel_initializer),
             "bias_initializer": saving.serialize_keras_object(self.bias_initializer),
-            **_DENSE_OPTIONS,
+            **DENSE_OPTIONS,
         }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
-        """Layer with these arguments."""
-        return cls(**saving.drop_defaults(config, _DENSE_OPTIONS, cls.__name__))
 
 
 class Activation(Layer):

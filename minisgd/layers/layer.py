@@ -16,6 +16,18 @@ from minisgd.utils.naming import auto_name
 
 Shape = tuple[int | None, ...]
 
+# Options of Keras's layers that are not supported yet, with the values that mean "without".
+INPUT_OPTIONS = {"sparse": False, "ragged": False, "optional": False}
+DENSE_OPTIONS = dict.fromkeys(
+    (
+        "kernel_regularizer",
+        "bias_regularizer",
+        "kernel_constraint",
+        "bias_constraint",
+        "quantization_config",
+    )
+)
+
 
 class Layer:
     """A function of a tensor that may own variables.
@@ -246,7 +258,7 @@ class Layer:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
         """Layer with these arguments."""
-        return cls(**config)
+        return cls(**saving.drop_defaults(config, DENSE_OPTIONS | INPUT_OPTIONS, cls.__name__))
 
     def get_build_config(self) -> dict[str, Any] | None:
         """Argument of `build_from_config`: the shape that the layer was built for, if it was."""

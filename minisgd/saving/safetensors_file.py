@@ -62,9 +62,12 @@ def read(path: Path, shapes: Mapping[str, _Shape]) -> dict[str, Array | _Shape]:
         raise UnreadableFileError(msg) from error
     for name, array in found.items():
         checksum = checksums.get(f"{CHECKSUM} {name}")
-        if checksum is None or isinstance(array, tuple):
+        ours = checksums.get("format") == "minisgd" or any(
+            k.startswith(CHECKSUM) for k in checksums
+        )
+        if not ours or isinstance(array, tuple):
             continue
-        if checksum != digest(name, array):
+        if checksum != digest(name, array):  # one that was lost is damage, too
             msg = f"`filepath`: {path}: '{name}' is damaged: its values do not match their SHA-256"
             raise UnreadableFileError(f"{msg} checksum")
     return found
