@@ -2,7 +2,9 @@
 
 import ctypes
 import ctypes.util
+import os
 import platform
+import subprocess
 import sys
 
 import numba
@@ -387,3 +389,28 @@ def test_shuffle_is_a_permutation():
         order = kernels.philox_shuffle(key, counter, n)
         assert order.dtype == np.int64
         assert sorted(order.tolist()) == list(range(n))
+
+
+def test_two_processes_fill_an_empty_cache_at_once(tmp_path):
+    """Each finds its own signature's code afterwards, and the other's."""
+    code = """if True:
+        import sys
+        import numpy as np
+        import minisgd_kernels as kernels
+        for dtype in sys.argv[1:]:
+            total = kernels.sum_all(np.ones((1, 50), dtype))
+            assert total == 50 and total.dtype == dtype
+    """
+    environment = os.environ | {
+        "NUMBA_CACHE_DIR": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+
+    def start(*dtypes):
+        return subprocess.Popen([sys.executable, "-c", code, *dtypes], env=environment)
+
+    for process in [start("f4"), start("f8")]:
+        assert process.wait(120) == 0
+    saved = sorted(path.name for path in tmp_path.rglob("*sum_all*.nbc"))
+    assert len(saved) == 2
+    assert start("f4", "f8").wait(120) == 0

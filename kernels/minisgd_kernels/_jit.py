@@ -16,6 +16,11 @@ from numba import types
 from numba.core import config as numba_config
 from numba.core.typing.templates import infer_global
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 Array = npt.NDArray[Any]
 Scalar = Any  # a number of an array's dtype, or an index: Numba infers which
 F = TypeVar("F", bound=Callable[..., Any])
@@ -72,11 +77,31 @@ def kernel(function: F) -> F:
     try:
         # Numba reads this setting while it decorates; other users of Numba must not see ours.
         numba_config.CACHE_DIR = _cache_directory(users_choice)
-        return numba.njit(cache=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
+        compiled = numba.njit(cache=True, **_OPTIONS)(function)
+        _save_one_at_a_time(compiled, _cache_directory(users_choice))
+        return compiled  # type: ignore[no-any-return]
     except (OSError, RuntimeError):
         return numba.njit(**_OPTIONS)(function)  # type: ignore[no-any-return]
     finally:
         numba_config.CACHE_DIR = users_choice
+
+
+def _save_one_at_a_time(compiled: Any, folder: str) -> None:
+    """Let no two processes save machine code at once.
+
+    Numba numbers the files of a kernel's signatures: of two processes that begin with an empty
+    folder, each would write its own "1", and one signature would then find the other's code.
+    """
+    if fcntl is None or numba_config.DISABLE_JIT:
+        return
+    save = compiled._cache.save_overload
+
+    def save_alone(signature: Any, code: Any) -> None:
+        with open(Path(folder) / ".lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed
+            save(signature, code)
+
+    compiled._cache.save_overload = save_alone
 
 
 def part(function: F) -> F:
