@@ -62,10 +62,10 @@ def _stages(stages: dict[str, Any]) -> Any:
     places = [-i for i in range(len(measured))]
     median, _, _, (below, above) = _with_range(list(measured.values()), places)
     axes.barh(places, median, xerr=[below, above], color="tab:blue", alpha=0.7)
-    for place, value in zip(places, median, strict=True):
-        axes.text(value * 1.15, place, f"{value:,.0f}", va="center")
+    for place, value, more in zip(places, median, above, strict=True):
+        axes.text((value + more) * 1.1, place, f"{value:,.0f}", va="center")
     axes.set_yticks(places, [name.replace("`", "") for name in measured])
-    axes.set(xscale="log", xlim=(10, 4 * max(median, default=10)))
+    axes.set(xscale="log", xlim=(10, 6 * max(median, default=10)))
     axes.set_xlabel("microseconds per step (logarithmic)")
     return figure
 
