@@ -72,7 +72,8 @@ class Case:
         self.g = normals(batch, units, seed=1)
         self.pixels, self.groups = zero_maps(x) if skip else packing.no_maps()
         self.words = packing.aligned_zeros(fused.words_size(max(inputs, units), batch), np.int64)
-        self.scratch = packing.aligned_zeros(fused.scratch_size(units))
+        sums = fused.sums_size(inputs, units, batch)
+        self.scratch = packing.aligned_zeros(max(fused.scratch_size(units), sums))
 
     def each_thread(self, part, *arguments):
         for thread in range(self.threads):

@@ -31,6 +31,9 @@ STORE, SGD, MOMENTUM, NESTEROV = _tile.STORE, _tile.SGD, _tile.MOMENTUM, _tile.N
 
 _CHUNK = 32  # samples that pass a panel of weights while it is in the cache
 _BIASES = 128  # bias gradients that are summed side by side
+# From this batch size on, a gradient's sum may be cut into blocks. All sums over one block are taken
+# before those over the next, while its samples are in the cache: there must be room for them.
+_TWO_BLOCKS = 256
 _FEW_ROWS = 16  # below it the gradient of the inputs is summed in sixteen lanes
 
 _rows_wide, _rows_wide_skipping = _tile.rows_wide, _tile.rows_wide_skipping
@@ -45,6 +48,12 @@ _columns_narrow, _columns_narrow_skipping = _tile.columns_narrow, _tile.columns_
 def scratch_size(classes: int) -> int:
     """Length of `scratch` (float32) for a last layer of so many units."""
     return max(2 * PACKET * WIDE, ROWS * WIDE, 2 * NARROW * rows_of_scratch(classes))
+
+
+@helper
+def sums_size(inputs: int, units: int, batch: int) -> int:
+    """Length of `scratch` that `weight_step` needs for a weight matrix: see `_TWO_BLOCKS`."""
+    return padded(inputs) * padded(units) if batch >= _TWO_BLOCKS else 0
 
 
 @helper
@@ -383,50 +392,52 @@ def weight_step(
     far = g_stop - g_start
     if skip:
         _ones_of_groups(groups, rows, first, g_start, g_stop, ends, words)
-    column = c_start
-    while column < c_stop:
-        w_at, stride = place(column, inputs, units)
-        wide = stride == WIDE and column % WIDE == 0 and column + WIDE <= c_stop
-        width = WIDE if wide else NARROW
-        for row in range(k_start, k_stop, ROWS):
-            k = 0
-            word = row // GROUP - g_start
-            if skip and rule == SGD and ends.size == 1 and count <= WORD and words[word] == 0:
-                continue  # all zeros: the gradient is 0, and the weights stay what they are
-            full = row + ROWS <= k_stop
-            p_at = w_at + row * stride
-            for block in range(ends.size):
-                add, end = min(block, 1), ends[block]
+    k, words_before, tall = 0, 0, (k_stop - k_start + ROWS - 1) // ROWS * ROWS
+    for block in range(ends.size):
+        add, end = min(block, 1), ends[block]
+        n = end - k
+        column = c_start
+        while column < c_stop:
+            w_at, stride = place(column, inputs, units)
+            wide = stride == WIDE and column % WIDE == 0 and column + WIDE <= c_stop
+            width = WIDE if wide else NARROW
+            g_at = k * g.shape[1] + column
+            for row in range(k_start, k_stop, ROWS):
+                word = words_before + row // GROUP - g_start
+                if skip and rule == SGD and ends.size == 1 and n <= WORD and words[word] == 0:
+                    continue  # all zeros: the gradient is 0, and the weights stay what they are
+                full = row + ROWS <= k_stop
                 what = rule if full and end == count else KEEP
-                n, g_at = end - k, k * g.shape[1] + column
+                p_at = w_at + row * stride
+                at = (column - c_start) * tall + (row - k_start) * width if ends.size > 1 else 0
                 if skip and wide:
                     _columns_wide_skipping(
-                        scratch, 0, width, add, x, rows, first + k, row, inputs - 1, words, word,
+                        scratch, at, width, add, x, rows, first + k, row, inputs - 1, words, word,
                         far, 0, n, g, g_at, g.shape[1], what, w, v, p_at, stride, lr, mu,
                     )  # fmt: skip
                 elif skip:
                     _columns_narrow_skipping(
-                        scratch, 0, width, add, x, rows, first + k, row, inputs - 1, words, word,
+                        scratch, at, width, add, x, rows, first + k, row, inputs - 1, words, word,
                         far, 0, n, g, g_at, g.shape[1], what, w, v, p_at, stride, lr, mu,
                     )  # fmt: skip
                 elif wide:
                     _columns_wide(
-                        scratch, 0, width, add, x, rows, first + k, row, inputs - 1, words, 0,
+                        scratch, at, width, add, x, rows, first + k, row, inputs - 1, words, 0,
                         0, 0, n, g, g_at, g.shape[1], what, w, v, p_at, stride, lr, mu,
                     )  # fmt: skip
                 else:
                     _columns_narrow(
-                        scratch, 0, width, add, x, rows, first + k, row, inputs - 1, words, 0,
+                        scratch, at, width, add, x, rows, first + k, row, inputs - 1, words, 0,
                         0, 0, n, g, g_at, g.shape[1], what, w, v, p_at, stride, lr, mu,
                     )  # fmt: skip
-                word += (n + WORD - 1) // WORD * far
-                k = end
-            if not full:  # a tile that reaches beyond the last row
-                for r in range(k_stop - row):
-                    at = p_at + r * stride
-                    piece = scratch[r * width : (r + 1) * width]
-                    _update(piece, w[at : at + width], v[at : at + width], rule, lr, mu)
-        column += width
+                if not full and end == count:  # a tile that reaches beyond the last row
+                    for r in range(k_stop - row):
+                        to = p_at + r * stride
+                        piece = scratch[at + r * width : at + (r + 1) * width]
+                        _update(piece, w[to : to + width], v[to : to + width], rule, lr, mu)
+            column += width
+        words_before += (n + WORD - 1) // WORD * far
+        k = end
 
 
 @part

@@ -135,11 +135,12 @@ class Runner:
         data = span.data
         fused = bool(program.fused) and data.x.dtype.kind == "f"
         self._source = Source(program, data, fused, self._one_by_one)
-        self._workspace = None
         if not fused:
+            self._workspace = None
             return program.text
-        x = None if self._source.whole is None else self._source.whole["x"]
-        self._workspace = Workspace(program, x, data.batch_size, get_threads())
+        if self._workspace is None or self._workspace.program is not program:
+            self._workspace = Workspace(program, data.batch_size, get_threads())
+        self._workspace.look_at(None if self._source.whole is None else self._source.whole["x"])
         if self._workspace.zeros != program.zeros and self._tells:
             threads = self._workspace.threads
             number = "one thread" if threads == 1 else f"up to {threads} threads"

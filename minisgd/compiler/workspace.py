@@ -34,8 +34,6 @@ class Workspace:
     ----------
     program : Program
         With a fused step.
-    x : numpy.ndarray, shape (N, D), float32, or None
-        Data whose zeros may be skipped, unless they are memory-mapped.
     batch_size : int
     threads : int
         At most so many.
@@ -43,13 +41,14 @@ class Workspace:
     Attributes
     ----------
     zeros : str
-        Whether zeros in the data are skipped, for people to read.
+        Whether zeros in the data are skipped, for people to read; see `look_at`.
     """
 
-    def __init__(self, program: Program, x: Array | None, batch_size: int, threads: int) -> None:
+    def __init__(self, program: Program, batch_size: int, threads: int) -> None:
         from minisgd_kernels import fused, packing
 
         self._packing = packing
+        self.program = program
         step, calls = program.step, program.fused
         self.names = fused_parameters(step, calls)
         self.variables = dict(zip(step.variables, program.variables, strict=True))
@@ -84,26 +83,43 @@ class Workspace:
             else:
                 self._fixed[name] = zeros((rows, packing.padded(call.shape[1])))
         words = max(fused.words_size(w, batch_size) for w in (features, *widths))
-        scratch = fused.scratch_size(max(widths))
+        sums = max(fused.sums_size(k, units, batch_size) for k, units in weights)
+        scratch = max(fused.scratch_size(max(widths)), sums)
         self._scratch = [(zeros(words, np.int64), zeros(scratch)) for _ in range(self.threads)]
         self._seconds: dict[int, float] = {}  # a step by so many threads, as measured last
         self._calls = 0
         self._threads, self._is_trial = self.threads, False
+        self._room = packing.no_maps()
+        self.look_at(None)
+
+    def look_at(self, x: Array | None) -> None:
+        """Map the zeros of the data that the next steps take, if skipping them pays.
+
+        Parameters
+        ----------
+        x : numpy.ndarray, shape (N, features), optional
+            None if there are no data to look at before each batch.
+        """
+        packing = self._packing
         self.maps = packing.no_maps()
-        self.zeros = "zeros in the data are not skipped: they are copied batch by batch"
-        if x is not None and is_mapped(x):
+        if x is None:
+            self.zeros = "zeros in the data are not skipped: they are copied batch by batch"
+        elif is_mapped(x):
             self.zeros = "zeros in the data are not skipped: they stay on the disk"
-        elif x is not None:
+        else:
             sample = x[:_SAMPLE].reshape(-1)
             share = packing.count_zeros(sample) / sample.size
             skipping = share > _ZEROS_PAY_FROM
             self.zeros = f"zeros in the data are {'' if skipping else 'not '}skipped: {share:.0%}"
-            if skipping:
-                self.maps = packing.new_maps(x)
-                in_threads(
-                    lambda thread: packing.zero_maps(thread, self.threads, x, *self.maps),
-                    self.threads,
-                )
+            if not skipping:
+                return
+            if len(self._room[0]) != len(x):
+                self._room = packing.new_maps(x)
+            self.maps = self._room
+            in_threads(
+                lambda thread: packing.zero_maps(thread, self.threads, x, *self._room),
+                self.threads,
+            )
 
     def run(self, function: Callable[..., None], count: int, values: dict[str, Any]) -> None:
         """Run `count` steps and put the new weights into their variables.
