@@ -31,7 +31,7 @@ STORE, SGD, MOMENTUM, NESTEROV = _tile.STORE, _tile.SGD, _tile.MOMENTUM, _tile.N
 
 _CHUNK = 32  # samples that pass a panel of weights while it is in the cache
 _BIASES = 128  # bias gradients that are summed side by side
-# From this batch size on, a gradient's sum may be cut into blocks. All sums over one block are taken
+# From this batch size on, a gradient's sum may be cut into blocks. All sums over one block are made
 # before those over the next, while its samples are in the cache: there must be room for them.
 _TWO_BLOCKS = 256
 _FEW_ROWS = 16  # below it the gradient of the inputs is summed in sixteen lanes
