@@ -36,6 +36,10 @@ class Initializer:
         """Initializer with these arguments."""
         return cls(**config)
 
+    def clone(self) -> Initializer:
+        """Another one with the same arguments; without a seed of its own it draws a new one."""
+        return type(self).from_config(self.get_config())
+
 
 class Constant(Initializer):
     """Every element is `value`."""
@@ -68,6 +72,43 @@ class Ones(Initializer):
         return Tensor(np.ones(tuple(shape), dtype or np.float32))
 
 
+class Identity(Initializer):
+    """Matrix with `gain` on its diagonal and 0 elsewhere.
+
+    Notes
+    -----
+    The configuration holds a `gain` other than 1, which Keras forgets to write but reads.
+
+    References
+    ----------
+    Keras, initializers/constant_initializers.py (Identity).
+    """
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = gain
+
+    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Tensor:
+        """Values for a variable of this shape.
+
+        Raises
+        ------
+        ValueError
+            If it has not two axes.
+        """
+        if len(shape) != 2:
+            msg = (
+                "Identity matrix initializer can only be used for 2D matrices. Received: "
+                f"shape={tuple(shape)} of rank {len(shape)}. Use it for kernels, not for biases."
+            )
+            raise ValueError(msg)
+        matrix = np.eye(*shape, dtype=dtype or np.float32)
+        return Tensor(matrix * matrix.dtype.type(self.gain))
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments that make an equal initializer."""
+        return {} if self.gain == 1 else {"gain": self.gain}
+
+
 class RandomInitializer(Initializer):
     """Base class of those that draw from a stream; the same object draws the same values again.
 
@@ -78,6 +119,8 @@ class RandomInitializer(Initializer):
     """
 
     def __init__(self, seed: int | random.SeedGenerator | None = None) -> None:
+        if isinstance(seed, dict):  # a generator in Keras's form, as in `get_config`
+            seed = saving.deserialize_keras_object(seed)
         if seed is not None and not isinstance(seed, int | random.SeedGenerator):
             msg = (
                 "`seed` argument should be an instance of `SeedGenerator` or an integer. "
@@ -89,7 +132,7 @@ class RandomInitializer(Initializer):
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an initializer of this kind (an own seed is not among them)."""
-        return {"seed": self._init_seed}
+        return {"seed": saving.serialize_keras_object(self._init_seed)}
 
 
 class RandomUniform(RandomInitializer):
@@ -241,7 +284,7 @@ class _Named(VarianceScaling):
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an initializer of this kind."""
-        return {"seed": self._init_seed, **_AXES}
+        return {**RandomInitializer.get_config(self), **_AXES}
 
 
 class GlorotUniform(_Named):
@@ -280,14 +323,66 @@ class LecunNormal(_Named):
     _settings = (1.0, "fan_in", "truncated_normal")
 
 
+class Orthogonal(RandomInitializer):
+    """Orthonormal rows or columns, whichever are fewer, times `gain` (Saxe et al., ICLR 2014).
+
+    The first factor of a QR decomposition of normal numbers, its columns' signs those of the
+    second factor's diagonal. More than two axes count as a matrix with all but the last as rows.
+
+    Notes
+    -----
+    The decomposition runs in float64. TensorFlow's runs in float32, and its last bits are its own:
+    `minisgd.parity.tolerances` has the bound.
+
+    References
+    ----------
+    Keras, initializers/random_initializers.py (Orthogonal).
+    """
+
+    def __init__(self, gain: float = 1.0, seed: int | random.SeedGenerator | None = None) -> None:
+        super().__init__(seed)
+        self.gain = gain
+
+    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Tensor:
+        """Values for a variable of this shape.
+
+        Raises
+        ------
+        ValueError
+            If it has fewer than two axes.
+        """
+        if len(shape) < 2:
+            msg = (
+                "The tensor to initialize must be at least two-dimensional. Received: "
+                f"shape={tuple(shape)} of rank {len(shape)}. Use it for kernels, not for biases."
+            )
+            raise ValueError(msg)
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        tall = (max(rows, columns), min(rows, columns))
+        normal = np.asarray(random.normal(tall, 0.0, 1.0, dtype, self.seed))
+        q, r = np.linalg.qr(normal.astype(np.float64))
+        q = (q * np.sign(np.diag(r))).astype(normal.dtype)
+        q = q.T if rows < columns else q
+        return Tensor(np.ascontiguousarray(q).reshape(shape) * normal.dtype.type(self.gain))
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments that make an initializer of this kind."""
+        return {**super().get_config(), "gain": self.gain}
+
+
+IdentityInitializer, OrthogonalInitializer = Identity, Orthogonal  # Keras's other names
+
 _CLASSES: tuple[type[Initializer], ...] = (
-    Constant, GlorotNormal, GlorotUniform, HeNormal, HeUniform, LecunNormal, LecunUniform, Ones,
-    RandomNormal, RandomUniform, TruncatedNormal, VarianceScaling, Zeros,
+    Constant, GlorotNormal, GlorotUniform, HeNormal, HeUniform, Identity, LecunNormal,
+    LecunUniform, Ones, Orthogonal, RandomNormal, RandomUniform, TruncatedNormal, VarianceScaling,
+    Zeros,
 )  # fmt: skip
 _BY_NAME = {to_snake_case(c.__name__): c for c in _CLASSES} | {c.__name__: c for c in _CLASSES}
-_ALIASES = ("glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "lecun_normal",
-            "lecun_uniform", "constant", "zeros", "ones", "random_normal", "random_uniform",
-            "truncated_normal", "variance_scaling")  # fmt: skip
+_ALIASES = tuple(to_snake_case(c.__name__) for c in _CLASSES)
+_OLD_NAMES = {
+    "normal": RandomNormal, "uniform": RandomUniform, "one": Ones, "zero": Zeros,
+    "IdentityInitializer": Identity, "OrthogonalInitializer": Orthogonal,
+}  # fmt: skip
 # Keras lets the snake-case names stand for the classes: initializers.glorot_uniform(seed=1).
 globals().update({name: _BY_NAME[name] for name in _ALIASES})
 
@@ -295,18 +390,39 @@ globals().update({name: _BY_NAME[name] for name in _ALIASES})
 def get(identifier: Any) -> Any:
     """Initializer with a name or a configuration; an object or a function is itself.
 
+    An array or a tensor stands for an initializer that returns its values; None stays None.
+
     Raises
     ------
     ValueError
         If there is none with that name.
     """
+    if identifier is None:
+        return None
     if isinstance(identifier, type) and issubclass(identifier, Initializer):
         return identifier()
     if isinstance(identifier, dict):
-        return saving.deserialize_keras_object(identifier)
+        return deserialize(identifier)
+    if isinstance(identifier, Tensor | np.ndarray | np.generic):
+        return _constant_values(np.array(identifier))
     if callable(identifier):
         return identifier
-    return look_up(identifier, _BY_NAME, "initializer")()
+    return look_up(identifier, _BY_NAME | _OLD_NAMES, "initializer")()
+
+
+def _constant_values(values: Any) -> Any:
+    """Function that returns these values for a variable of their shape."""
+
+    def initialize(shape: Sequence[int], dtype: Any = None) -> Tensor:
+        if tuple(shape) != values.shape:
+            msg = (
+                f"Expected `shape` to be {values.shape} for direct tensor as initializer. "
+                f"Received shape={tuple(shape)}"
+            )
+            raise ValueError(msg)
+        return Tensor(values.astype(dtype or np.float32))
+
+    return initialize
 
 
 def serialize(initializer: Initializer) -> Any:

@@ -20,6 +20,12 @@ from minisgd.parity.tolerances import (
     OP_C_LIBRARY as C_LIBRARY,
 )
 from minisgd.parity.tolerances import (
+    OP_ERFC as ERFC,
+)
+from minisgd.parity.tolerances import (
+    OP_GELU_POWER as GELU_POWER,
+)
+from minisgd.parity.tolerances import (
     OP_POWER as POWER,
 )
 from minisgd.parity.tolerances import (
@@ -123,6 +129,24 @@ CASES = [
     Case("elu, alpha", op("elu", 0.7), (A,)),
     Case("softplus", op("softplus"), (A,), C_LIBRARY),
     Case("softplus, packets", op("softplus"), (A[:48].copy() * 8,)),
+    *(Case(name, op(name), (A,), ZEROS, ZEROS) for name in
+      ("celu", "erf", "hard_shrink", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh",
+       "relu6", "selu", "silu", "soft_shrink", "softsign", "sparse_sigmoid", "squareplus", "swish",
+       "tanh_shrink")),
+    *(Case(f"{name}, tiny", op(name), (A[:1, :5].copy(),)) for name in
+      ("celu", "erf", "selu", "silu", "softsign")),
+    Case("erf, large", op("erf"), (drawn(8, 400, 300) * 2,)),
+    Case("erfc", op("erfc"), (np.clip(A, -1, 1),)),
+    Case("erfc, beyond 1", op("erfc"), (A,), ERFC),
+    Case("expm1", op("expm1"), (A,), C_LIBRARY),
+    Case("log_sigmoid", op("log_sigmoid"), (A,), C_LIBRARY),
+    Case("celu, alpha", op("celu", 0.7), (A,), C_LIBRARY),
+    Case("gelu", op("gelu"), (A,), GELU_POWER, GELU_POWER),
+    Case("gelu, exactly", op("gelu", False), (A,), ERFC, ERFC),
+    Case("gelu, exactly, up to 1.41", op("gelu", False), (np.clip(A, -1.41, 1.41),)),
+    Case("glu", op("glu"), (A[:, :18].copy(),), EQUAL, ZEROS),
+    Case("sparse_plus", op("sparse_plus"), (A,), POWER),
+    Case("threshold", op("threshold", 0.5, -2.0), (A,)),
     Case("softmax", op("softmax"), (A,), SOFTMAX, SOFTMAX),
     Case("softmax, first axis", op("softmax", axis=0), (A,), SOFTMAX, SOFTMAX),
     Case("log_softmax, first axis", op("log_softmax", axis=0), (A,)),
@@ -261,6 +285,7 @@ def test_arguments_are_kerass(name: str) -> None:
 
 
 WRONG = {
+    "glu": lambda ops: ops.glu(A),
     "shapes": lambda ops: ops.add(A, B[:, :5]),
     "maximum": lambda ops: ops.maximum(A, B[:7]),
     "matmul": lambda ops: ops.matmul(A, B),

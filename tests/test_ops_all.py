@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -73,6 +74,39 @@ def softmax(x, axis=-1):
 
 def binary(y, p):
     return -(y * np.log(p) + (1 - y) * np.log(1 - p))
+
+
+def normal(x):
+    """Probability that a standard normal variable is at most x."""
+    return np.vectorize(math.erfc)(-x / math.sqrt(2)) / 2
+
+
+ACTIVATIONS = {
+    "celu": lambda x: np.where(x > 0, x, np.expm1(x)),
+    "erf": np.vectorize(math.erf),
+    "erfc": np.vectorize(math.erfc),
+    "expm1": np.expm1,
+    "gelu": lambda x: x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+    "glu": lambda x: x[:, :2] * sigmoid(x[:, 2:]),
+    "hard_shrink": lambda x: np.where(np.abs(x) > 0.5, x, 0),
+    "hard_sigmoid": lambda x: np.clip(x / 6 + 0.5, 0, 1),
+    "hard_silu": lambda x: x * np.clip(x / 6 + 0.5, 0, 1),
+    "hard_swish": lambda x: x * np.clip(x / 6 + 0.5, 0, 1),
+    "hard_tanh": lambda x: np.clip(x, -1, 1),
+    "log_sigmoid": lambda x: np.log(sigmoid(x)),
+    "relu6": lambda x: np.clip(x, 0, 6),
+    "selu": lambda x: (
+        1.0507009873554804935 * np.where(x > 0, x, 1.6732632423543772848 * np.expm1(x))
+    ),
+    "silu": lambda x: x * sigmoid(x),
+    "soft_shrink": lambda x: np.sign(x) * np.maximum(np.abs(x) - 0.5, 0),
+    "softsign": lambda x: x / (1 + np.abs(x)),
+    "sparse_plus": lambda x: np.where(x > 1, x, np.where(x < -1, 0, (x + 1) ** 2 / 4)),
+    "sparse_sigmoid": lambda x: np.clip((x + 1) / 2, 0, 1),
+    "squareplus": lambda x: (x + np.sqrt(x * x + 4)) / 2,
+    "swish": lambda x: x * sigmoid(x),
+    "tanh_shrink": lambda x: x - np.tanh(x),
+}
 
 
 def both(name, ours, reference, smooth=True):
@@ -179,6 +213,18 @@ CASES = [
     Case("softplus", ops.softplus, lambda x: np.log1p(np.exp(x)), (A,)),
     Case("softplus, the ends", ops.softplus, lambda x: np.logaddexp(x, 0),
          (np.array([-50.0, -33.0, 33.0, 60.0]),)),
+    *(Case(name, getattr(ops, name), function, (A,)) for name, function in ACTIVATIONS.items()),
+    Case("celu, alpha", lambda x: ops.celu(x, 0.7),
+         lambda x: np.where(x > 0, x, 0.7 * np.expm1(x / 0.7)), (A,)),
+    Case("erfc, the ends", ops.erfc, np.vectorize(math.erfc), (np.array([-13.0, -1, 1, 13]),)),
+    Case("gelu, exactly", lambda x: ops.gelu(x, False), lambda x: x * normal(x), (A,)),
+    Case("glu, first axis", lambda x: ops.glu(x, 0), lambda x: x[:2] * sigmoid(x[2:]), (A.T,)),
+    Case("hard_shrink, a threshold", lambda x: ops.hard_shrink(x, 1.0),
+         lambda x: np.where(np.abs(x) > 1, x, 0), (A,)),
+    Case("soft_shrink, a threshold", lambda x: ops.soft_shrink(x, 1.0),
+         lambda x: np.sign(x) * np.maximum(np.abs(x) - 1, 0), (A,)),
+    Case("threshold", lambda x: ops.threshold(x, 0.5, -2.0), lambda x: np.where(x > 0.5, x, -2.0),
+         (A,)),
     Case("softmax", ops.softmax, softmax, (A,)),
     Case("softmax, first axis", lambda x: ops.softmax(x, 0), lambda x: softmax(x, 0), (A,)),
     Case("softmax, middle axis", lambda x: ops.softmax(x, 1), lambda x: softmax(x, 1), (CUBE,)),

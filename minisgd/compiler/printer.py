@@ -192,7 +192,7 @@ def _flat(kernel: str) -> Rule:
     """A kernel for vectors; the parameter of an activation says whether it is fused."""
 
     def rule(printer: Printer, call: Call, inputs: list[str]) -> str:
-        fused = call.params == (True,)
+        fused = call.params[:1] and call.params[0] is True
         name = printer.use(f"fused_{kernel}" if fused else kernel)
         params = [f"np.float32({p})" for p in call.params if not isinstance(p, bool)]
         result = f"{name}({', '.join([*map(printer.flat, inputs), *params])})"
@@ -203,6 +203,23 @@ def _flat(kernel: str) -> Rule:
 
 def _softmax(printer: Printer, call: Call, inputs: list[str]) -> str:
     return f"{printer.use('softmax')}({inputs[0]}, {call.params[0]})"
+
+
+def _relu6(printer: Printer, call: Call, inputs: list[str]) -> str:
+    bounds = "np.float32(0), np.float32(6)"
+    return f"{printer.use('clip')}({printer.flat(inputs[0])}, {bounds}).reshape({inputs[0]}.shape)"
+
+
+def _wins(comparison: str) -> Rule:
+    """Whether the first operand is chosen; NaN is."""
+    return lambda printer, call, inputs: (
+        f"({inputs[0]} {comparison} {inputs[1]}) | ({inputs[0]} != {inputs[0]})"
+    )
+
+
+def _times_sixth(printer: Printer, call: Call, inputs: list[str]) -> str:
+    times = printer.use("multiply")
+    return f"{times}({inputs[0]}, {times}({inputs[1]}, np.float32(1) / np.float32(6)))"
 
 
 def _numpy(function: str) -> Rule:
@@ -257,13 +274,26 @@ _RULES: dict[str, Rule] = {
     **{
         name: _flat(name)
         for name in (
-            "clip", "clip_vjp", "elu", "elu_vjp", "sigmoid", "sigmoid_vjp", "softplus", "tanh",
-            "where",
+            "clip", "clip_vjp", "elu", "elu_vjp", "gelu", "gelu_tanh", "selu", "selu_vjp",
+            "sigmoid", "sigmoid_vjp", "silu", "softplus", "softsign", "tanh", "where",
         )
     },
+    "relu6": _relu6,
     "philox_uniform": _uniform,
     "softmax": _softmax,
+    "erf": _flat("error_function"),
+    "erfc": _flat("error_function_complement"),
     "exp": _named("exponential"),
+    "expm1": _flat("exponential_m1"),
+    "scaled_expm1": _flat("scaled_exponential_m1"),
+    "sqrt": _flat("square_root"),
+    "sqrt_vjp": _flat("square_root_vjp"),
+    "square": lambda printer, call, inputs: f"{printer.use('multiply')}({inputs[0]}, {inputs[0]})",
+    "times_sixth": _times_sixth,
+    "is_maximum": _wins(">="),
+    "is_minimum": _wins("<="),
+    "absolute": _numpy("abs"),
+    "sign": _numpy("sign"),
     "log": _named("logarithm"),
     "log1p": _named("logarithm_1p"),
     **{name: _numpy(name) for name in ("equal", "greater", "greater_equal", "less", "less_equal")},

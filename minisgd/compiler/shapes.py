@@ -17,10 +17,12 @@ from minisgd.primitive import recorders
 
 # Results have the shape of the first input.
 _AS_FIRST = frozenset({
-    "clip", "clip_vjp", "clipped_by_norm", "clipped_by_value", "elu", "elu_vjp", "exp", "log",
-    "log1p", "log_softmax", "next_seed_inplace", "relu", "relu_vjp", "scaled", "sigmoid",
-    "sigmoid_vjp", "softmax", "softmax_cross_entropy_backprop", "softplus",
-    "sparse_softmax_cross_entropy_backprop", "sqrt", "sqrt_vjp", "tanh", "where",
+    "absolute", "clip", "clip_vjp", "clipped_by_norm", "clipped_by_value", "elu", "elu_vjp", "erf",
+    "erfc", "exp", "expm1", "gelu", "gelu_tanh", "log", "log1p", "log_softmax",
+    "next_seed_inplace", "relu", "relu6", "relu_vjp", "scaled", "scaled_expm1", "selu", "selu_vjp",
+    "sigmoid", "sigmoid_vjp", "sign", "silu", "softmax", "softmax_cross_entropy_backprop",
+    "softplus", "softsign", "sparse_softmax_cross_entropy_backprop", "sqrt", "sqrt_vjp", "square",
+    "tanh", "times_sixth", "where",
 })  # fmt: skip
 
 # A function of the inputs' shapes.

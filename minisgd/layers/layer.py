@@ -146,7 +146,8 @@ class Layer:
     ) -> Variable:
         """Make a variable that belongs to this layer; see `Variable`."""
         spend(shape, np.dtype(dtype or self.dtype).itemsize, f"{self.name}/{name}")
-        values = initializers.get(initializer)(tuple(shape), dtype=dtype or self.dtype)
+        initializer = initializers.get("glorot_uniform" if initializer is None else initializer)
+        values = initializer(tuple(shape), dtype=dtype or self.dtype)
         variable = Variable(values, name, dtype or self.dtype, trainable and self._trainable)
         variable.path = f"{self.name}/{variable.name}"
         if trainable:

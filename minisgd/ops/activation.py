@@ -43,7 +43,7 @@ _elu_vjp: Primitive = defop(  # (y + 1) * g where y < 0, else g
 )
 
 
-_tanh: Primitive = defop(
+TANH: Primitive = defop(
     "tanh",
     lambda x, fused: flat(kernels.fused_tanh if fused else kernels.tanh, x),
     lambda g, out, x, fused: multiply(g, subtract(1, multiply(out, out))),
@@ -51,7 +51,7 @@ _tanh: Primitive = defop(
 )
 
 
-_sigmoid: Primitive = defop(
+SIGMOID: Primitive = defop(
     "sigmoid",
     lambda x, fused: flat(kernels.fused_sigmoid if fused else kernels.sigmoid, x),
     lambda g, out, x, fused: bind(_sigmoid_vjp, g, out),
@@ -71,7 +71,7 @@ _softplus: Primitive = defop(
     "softplus",
     lambda x: flat(kernels.softplus, x),
     # Never fused: the product's own activation is the softplus.
-    lambda g, out, x: multiply(g, bind(_sigmoid, x, params=(False,))),
+    lambda g, out, x: multiply(g, bind(SIGMOID, x, params=(False,))),
 )
 
 
@@ -114,13 +114,13 @@ def elu(x: Any, alpha: float = 1.0) -> Tensor:
 def tanh(x: Any) -> Tensor:
     """Hyperbolic tangent; in float32 with Eigen's rounding, in a graph behind `dense` oneDNN's."""
     x = as_float(x)
-    return bind(_tanh, x, params=_fused(x))
+    return bind(TANH, x, params=_fused(x))
 
 
 def sigmoid(x: Any) -> Tensor:
     """``1 / (1 + exp(-x))``; remembers `x` as its `logits`. Rounding: see `tanh`."""
     x = as_float(x)
-    out = bind(_sigmoid, x, params=_fused(x))
+    out = bind(SIGMOID, x, params=_fused(x))
     out.logits = x
     return out
 

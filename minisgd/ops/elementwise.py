@@ -45,6 +45,11 @@ _divide: Primitive = defop(
 )
 
 
+_square: Primitive = defop(
+    "square", lambda x: kernels.multiply(x, x), lambda g, out, x: multiply(g, multiply(x, 2))
+)
+
+
 _exp: Primitive = defop(
     "exp", lambda x: flat(kernels.exponential, x), lambda g, out, x: multiply(g, out)
 )
@@ -128,7 +133,7 @@ def negative(x: Any) -> Tensor:
 
 def square(x: Any) -> Tensor:
     """``x * x``."""
-    return multiply(x, x)
+    return bind(_square, convert_to_tensor(x))
 
 
 def exp(x: Any) -> Tensor:
