@@ -1,4 +1,4 @@
-"""The command ``minisgd``: train on MNIST, compare with Keras, and say what this machine is.
+"""The command ``minisgd``: train on MNIST, use what was trained, compare with Keras, and more.
 
 Wrong options end with one line and exit code 2, what can't be done with 1 (in ``parity``, where 1
 says that the two diverged, with 2), Ctrl-C with 130.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import click
 
 from minisgd import __version__
-from minisgd.cli import explain, info, parity, train
+from minisgd.cli import evaluate, explain, info, parity, predict, train
 from minisgd.utils.command_line import OneLineErrors
 
 
@@ -26,5 +26,5 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for module in (explain, info, parity, train):
+for module in (evaluate, explain, info, parity, predict, train):
     main.add_command(module.command)

@@ -25,8 +25,8 @@ class Data:
     y_test: Array
 
 
-def load(name: str) -> Data:
-    """Read a data set by its name, or a file.
+def load(name: str, parameter: str = "'--data'") -> Data:
+    """Read a data set by its name, or a file; `parameter` is what an error calls it.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def load(name: str) -> Data:
             if isinstance(error, FileNotFoundError)
             else str(error)
         )
-        raise click.BadParameter(text, param_hint="'--data'") from error
+        raise click.BadParameter(text, param_hint=parameter) from error
     (x_train, y_train), (x_test, y_test) = split
     return Data(
         _NAMES.get(name, name),

@@ -15,7 +15,7 @@ from minisgd.utils.command_line import Number
 from minisgd.utils.progbar import write_line
 
 
-@click.command("explain")
+@click.command("explain", short_help="Print a training step, eager and compiled.")
 @click.option(
     "--hidden", type=click.IntRange(1, 2**16), default=128, metavar="N", help="As in `train`."
 )

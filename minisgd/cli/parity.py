@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 
-@click.command("parity")
+@click.command("parity", short_help="Train beside Keras and compare to the last bit.")
 @click.option(
     "--script",
     type=click.IntRange(1, 3),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import signal
 import threading
@@ -94,15 +95,24 @@ class Options:
     default=Path("runs"),
     help="Folder in which the run gets a folder of its own.",
 )
-@click.option("--no-save", is_flag=True, help="Save nothing.")
-def command(parent: Path, no_save: bool, **choices: Any) -> None:
+@click.option("--no-save", is_flag=True, help="Make no such folder.")
+@click.option(
+    "--save",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Save the model there, too, e.g. model.keras: for `evaluate`, `predict` and Keras.",
+)
+def command(parent: Path, no_save: bool, file: Path | None, **choices: Any) -> None:
     """Train a network of two Dense layers on images of 28 x 28 pixels.
 
-    It ends with the accuracy on the test images, which training has not seen, and the weights,
+    It ends with the accuracy on the test images, which training has not seen, and the model,
     history and options saved in runs/<date>.
     """
     if choices["nesterov"] and not choices["momentum"]:
         raise click.UsageError("--nesterov has no effect without --momentum, e.g. --momentum 0.9")
+    if file is not None:
+        _check_file(file)
     if choices["seed"] is None:
         choices["seed"] = secrets.randbelow(2**32)
     options = Options(**choices)
@@ -111,7 +121,7 @@ def command(parent: Path, no_save: bool, **choices: Any) -> None:
         data = load(options.data)
         # Before training: a folder that can't be made shows at once, not after all the work.
         folder = None if no_save else _new_folder(parent)
-        _train(options, data, folder)
+        _train(options, data, folder, file)
     except KeyboardInterrupt:
         write_line("\nInterrupted: nothing was saved.")
         click.get_current_context().exit(INTERRUPTED)
@@ -129,6 +139,19 @@ def _new_folder(parent: Path) -> Path:
         return runs.create_folder(parent)
     except OSError as error:
         raise click.BadParameter(f"{error}; or use --no-save", param_hint="'--runs'") from error
+
+
+def _check_file(file: Path) -> None:
+    """Refuse a file for the model before training, not after all the work."""
+    text = ""
+    if file.suffix != ".keras":
+        text = f"expected a file that ends in .keras, received {file}"
+    elif not file.parent.is_dir():
+        text = f"no folder {file.parent}"
+    elif not os.access(file.parent, os.W_OK):
+        text = f"the folder {file.parent} can't be written to"
+    if text:
+        raise click.BadParameter(text, param_hint="'--save'")
 
 
 def compiled_model(options: Options) -> Sequential:
@@ -206,7 +229,7 @@ class _Progress(callbacks.Callback):
             signal.signal(signal.SIGINT, previous)
 
 
-def _train(options: Options, data: Data, folder: Path | None) -> None:
+def _train(options: Options, data: Data, folder: Path | None, file: Path | None) -> None:
     """Train, evaluate, save, and say so."""
     started = datetime.now().astimezone()
     compile_seconds = _compile_kernels(options, data)
@@ -234,6 +257,9 @@ def _train(options: Options, data: Data, folder: Path | None) -> None:
             write_line("Not saved (--no-save).")
         else:
             _save(folder, model, options, data, started, history, progress.seconds, results)
+        if file is not None:
+            _save_model(model, file)
+            write_line(f"Saved the model: {file}")
     if results["interrupted"]:
         click.get_current_context().exit(INTERRUPTED)
 
@@ -311,7 +337,7 @@ def _save(
     seconds: Sequence[float],
     results: dict[str, Any],
 ) -> None:
-    """Write the three files of a run."""
+    """Write the files of a run."""
     config = {
         "started": started.isoformat(timespec="seconds"),
         "options": asdict(options),
@@ -322,9 +348,19 @@ def _save(
         "system": machine.system(),
     }
     try:
+        model.save(folder / runs.MODEL)
         model.save_weights(folder / runs.WEIGHTS)
         runs.write_history(folder, history, seconds)
         runs.write_config(folder, config)
     except OSError as error:
         raise click.ClickException(f"the run could not be saved: {error}") from error
-    write_line(f"Saved in {folder}: {runs.WEIGHTS}, {runs.HISTORY}, {runs.CONFIG}")
+    names = ", ".join((runs.MODEL, runs.WEIGHTS, runs.HISTORY, runs.CONFIG))
+    write_line(f"Saved in {folder}: {names}")
+
+
+def _save_model(model: Sequential, file: Path) -> None:
+    """Write the model where ``--save`` says."""
+    try:
+        model.save(file)
+    except OSError as error:
+        raise click.ClickException(f"the model could not be saved: {error}") from error
