@@ -31,7 +31,7 @@ FLOORS = [
     ["primitive", "utils"],
     ["numerics"],
     ["saving"],
-    ["ops"],
+    ["ops", "plots"],
     ["random", "tape", "activations"],
     ["gradcheck"],
     ["initializers", "losses"],  # a metric is made of a loss's function
