@@ -5,10 +5,8 @@ Keras: utils/model_visualization.py, which writes the same graph through the pac
 
 from __future__ import annotations
 
-import html
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from importlib import import_module
@@ -27,6 +25,7 @@ _NO_GRAPHVIZ = (
     "`plot_model` to work: its program `dot` draws {}. Without it, to_file='model.dot' writes the "
     "graph as text."
 )
+_ENTITIES = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"))
 _TEXT_FORMATS = ("dot", "gv")
 _RANKDIRS = ("TB", "LR", "BT", "RL")
 _SPLINES = ("ortho", "curved", "polyline", "spline", "line")
@@ -67,6 +66,8 @@ class Dot:
         program = shutil.which("dot")
         if program is None:
             raise ImportError(_NO_GRAPHVIZ.format(format))
+        import subprocess  # `import minisgd` should not pay for it
+
         done = subprocess.run(
             [program, f"-T{format}"], input=self.source.encode(), capture_output=True, check=False
         )
@@ -100,12 +101,12 @@ class _Labels:
     def of(self, layer: Any, input_shape: Any, output_shape: Any) -> str:
         """A table in Graphviz's HTML, as Keras's."""
         kind = type(layer).__name__
-        title = f"<b>{html.escape(layer.name)}</b> ({kind})" if self.names else f"<b>{kind}</b>"
+        title = f"<b>{_escaped(layer.name)}</b> ({kind})" if self.names else f"<b>{kind}</b>"
         span = max(1, 2 * self.shapes + self.dtype + self.trainable)
         rows = [_BLACK.format(span, title)]
         activation = getattr(layer, "activation", None)
         if self.activations and activation is not None:
-            text = f"Activation: <b>{html.escape(_activation_name(activation))}</b>"
+            text = f"Activation: <b>{_escaped(_activation_name(activation))}</b>"
             rows.append(_WHITE.format(f' colspan="{span}"', text))
         cells = self._cells(layer, input_shape, output_shape)
         if cells:
@@ -127,6 +128,13 @@ class _Labels:
             )
             cells.append(_COLOURED.format(colour, text))
         return cells
+
+
+def _escaped(text: str) -> str:
+    """Text for Graphviz's HTML."""
+    for character, entity in _ENTITIES:
+        text = text.replace(character, entity)
+    return text
 
 
 def _activation_name(activation: Any) -> str:
