@@ -40,7 +40,7 @@ FLOORS = [
     ["compiler"],
     ["trainer"],
     ["models"],
-    ["runs"],
+    ["runs", "sklearn"],
     ["cli"],
     ["__main__"],
 ]
