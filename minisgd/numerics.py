@@ -8,7 +8,7 @@ gradient follows the same one. ``docs/reference/rounding-order.md`` has the orde
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -49,6 +49,10 @@ class Numerics:
     def __str__(self) -> str:
         """Return the name."""
         return self.name
+
+    def __reduce__(self) -> tuple[Callable[[str], Numerics], tuple[str]]:
+        """Let copies and pickles of a model share the one object of this name."""
+        return get, (self.name,)
 
 
 DEFAULT = Numerics("avx512", "default flags on a processor with AVX-512")

@@ -1,4 +1,4 @@
-"""Where `minisgd train` saves a run: a folder with the weights, the history and the options."""
+"""Where `minisgd train` saves a run: a folder with the model, the history and the options."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-WEIGHTS, HISTORY, CONFIG = "model.weights.h5", "history.csv", "config.json"
+MODEL, WEIGHTS = "model.keras", "model.weights.h5"
+HISTORY, CONFIG = "history.csv", "config.json"
 
 
 def create_folder(parent: Path, now: datetime | None = None) -> Path:
@@ -67,14 +68,14 @@ def write_history(
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
     """Write ``config.json``; a figure that is not finite becomes null, which JSON has."""
-    text = json.dumps(_finite(config), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(finite(config), indent=2, ensure_ascii=False, allow_nan=False)
     (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """`value` with None for every NaN and infinity in it."""
     if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -31,7 +31,7 @@ FLOORS = [
     ["primitive", "utils"],
     ["numerics"],
     ["saving"],
-    ["ops"],
+    ["ops", "plots"],
     ["random", "tape", "activations"],
     ["gradcheck"],
     ["initializers", "losses"],  # a metric is made of a loss's function
@@ -40,7 +40,7 @@ FLOORS = [
     ["compiler"],
     ["trainer"],
     ["models"],
-    ["runs"],
+    ["runs", "sklearn"],
     ["cli"],
     ["__main__"],
 ]

@@ -57,6 +57,7 @@ def test_a_run_prints_its_results_and_saves_them(run):
     assert sorted(p.name for p in folder.iterdir()) == [
         "config.json",
         "history.csv",
+        "model.keras",
         "model.weights.h5",
     ]
     config = json.loads((folder / "config.json").read_text())
@@ -126,6 +127,16 @@ def test_the_printed_seed_repeats_a_run(run):
     assert losses("a") == losses("b") != losses("c")
 
 
+def test_save_writes_the_model_where_it_is_told(run):
+    result = run("train", "--epochs", 1, "--hidden", 16, "--no-save", "--save", "own.keras")
+    assert result.exit_code == 0
+    assert "Saved the model: own.keras" in result.output
+    assert not Path("runs").exists()
+    model = minisgd.models.load_model("own.keras")
+    assert model.output_shape == (None, 10)
+    assert model.optimizer.iterations.numpy() == 7
+
+
 def test_no_save_leaves_nothing_behind(run, tmp_path):
     result = run("train", "--epochs", 1, "--no-save")
     assert result.exit_code == 0
@@ -163,6 +174,8 @@ def test_verbose_0_prints_no_epochs_and_2_a_line_each(run):
         (["--nesterov"], "--momentum"),
         (["--frobnicate"], "--frobnicate"),
         (["--runs", __file__], "'--runs'"),
+        (["--save", "model.h5"], "ends in .keras, received model.h5"),
+        (["--save", "nowhere/model.keras"], "no folder nowhere"),
         (["--runs", f"{__file__}/below"], "'--runs'"),
         (["surplus"], "surplus"),
     ],
@@ -297,8 +310,15 @@ def test_explain_shows_a_step_twice(run):
 def test_info_and_version(run):
     result = run("info")
     assert result.exit_code == 0
-    for name in ("minisgd", "python", "numba", "cpu name", "cpu instruction set", "kernel cache"):
+    for name in ("minisgd", "python", "numba", "keras", "cpu name", "numerics", "kernel cache"):
         assert re.search(rf"^{name} +\S", result.output, re.MULTILINE), name
+    assert result.output.isascii()
+    found = json.loads(run("info", "--json").output)
+    assert found["minisgd"] == minisgd.__version__
+    assert found["threads"] == minisgd.get_threads()
+    assert found["numerics"].startswith("avx512 ")
+    assert found["cpu_instruction_set"]
+    assert found["kernel_cache_MB"] >= 0
     assert run("--version").output == f"minisgd {minisgd.__version__}\n"
     assert run().exit_code == 0
     assert "train" in run().output

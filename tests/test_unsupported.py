@@ -28,7 +28,7 @@ MISSING = [
     ("minisgd.datasets", "imdb", "Keras"),
     ("minisgd.ops", "einsum", "Keras"),
     ("minisgd.random", "gamma", "Keras"),
-    ("minisgd.utils", "plot_model", "Keras"),
+    ("minisgd.utils", "FeatureSpace", "Keras"),
 ]
 IDS = [f"{module}.{name}" for module, name, _ in MISSING]
 

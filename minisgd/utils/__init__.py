@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from minisgd.plots import model_to_dot, plot_history, plot_model
 from minisgd.random import set_random_seed
 from minisgd.saving.registration import (
     custom_object_scope,
@@ -27,6 +28,9 @@ __all__ = [
     "get_custom_objects",
     "get_registered_name",
     "get_registered_object",
+    "model_to_dot",
+    "plot_history",
+    "plot_model",
     "register_keras_serializable",
     "serialize_keras_object",
     "set_random_seed",

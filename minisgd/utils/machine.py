@@ -7,6 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 _PACKAGES = ("numpy", "numba", "llvmlite", "h5py", "rich", "click")
+_OPTIONAL = ("keras", "tensorflow", "pillow", "matplotlib", "scikit-learn", "safetensors")
+_OTHER_NAMES = {"tensorflow": "tensorflow-cpu"}
 # Widest first: the vector instructions that matter for the compute kernels.
 _VECTOR_FEATURES = ("avx512f", "avx2", "fma", "avx", "sse2", "sve", "neon")
 
@@ -14,12 +16,22 @@ _VECTOR_FEATURES = ("avx512f", "avx2", "fma", "avx", "sse2", "sve", "neon")
 def versions(minisgd: str) -> dict[str, str]:
     """Versions of minisgd (given by the caller), Python and the packages that minisgd uses."""
     found = {"minisgd": minisgd, "python": platform.python_version()}
-    for name in _PACKAGES:
+    return found | {name: _installed(name) for name in _PACKAGES}
+
+
+def optional_versions() -> dict[str, str]:
+    """Versions of what the extras bring; none of them is imported."""
+    return {name: _installed(name, _OTHER_NAMES.get(name, name)) for name in _OPTIONAL}
+
+
+def _installed(*names: str) -> str:
+    """Version of the first of these distributions that is there."""
+    for name in names:
         try:
-            found[name] = version(name)
+            return version(name)
         except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            continue
+    return "not installed"
 
 
 def cpu() -> dict[str, str]:
@@ -55,6 +67,12 @@ def kernel_cache() -> str:
     if stats.cache_path is None:
         return "none: no folder can be written, every process compiles anew"
     return str(stats.cache_path)
+
+
+def kernel_cache_megabytes() -> float:
+    """Size of the compiled kernels in that folder."""
+    files = Path(kernel_cache()).glob("*.nb[ic]")
+    return round(sum(file.stat().st_size for file in files if file.is_file()) / 2**20, 1)
 
 
 def has_compiled_kernels() -> bool:

@@ -51,7 +51,7 @@ def check_verbose(verbose: Any) -> int:
     return number
 
 
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
     """Return `text` with whatever standard output cannot encode replaced by "?"."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     return text.encode(encoding, errors="replace").decode(encoding)
@@ -59,7 +59,7 @@ def _encodable(text: str) -> str:
 
 def write_line(text: str) -> None:
     """Print `text` to standard output at once, on any encoding and also where there is none."""
-    print(_encodable(text), flush=True)
+    print(encodable(text), flush=True)
 
 
 class _Display(Protocol):
@@ -362,7 +362,7 @@ class Progbar:
             if not finalize:
                 left = _duration(step_time * (self.target - current))
             done = min(max(int(self.width * current / self.target), 0), self.width)
-            full, rest = "━─" if _encodable("━─") == "━─" else "=-"
+            full, rest = "━─" if encodable("━─") == "━─" else "=-"
             spans = [
                 (f"{current:{len(str(self.target))}d}/{self.target}", "bold"),
                 (" ", ""),
@@ -373,7 +373,7 @@ class Progbar:
         else:
             spans = [(f"{current:7d}/Unknown", "")]
         tail = f" {_time_per_unit(step_time, self.unit_name)}{self._metrics()}"
-        return [*spans, (" ", ""), (left, "bold"), (_encodable(tail), "")]
+        return [*spans, (" ", ""), (left, "bold"), (encodable(tail), "")]
 
     def _draw(self, spans: Spans, finalize: bool) -> None:
         if self._can_redraw is None:

@@ -1,15 +1,10 @@
-"""The command ``minisgd``: train on MNIST, compare with Keras, and say what this machine is.
-
-Wrong options end with one line and exit code 2, what can't be done with 1 (in ``parity``, where 1
-says that the two diverged, with 2), Ctrl-C with 130.
-"""
+"""``minisgd train``: a network of two Dense layers, its accuracy, and what is left of the run."""
 
 from __future__ import annotations
 
+import os
 import secrets
-import shutil
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,101 +18,15 @@ from typing import Any
 import click
 import numpy as np
 
-from minisgd import __version__, callbacks, compiler, datasets, layers, optimizers, runs, utils
+from minisgd import __version__, callbacks, compiler, layers, optimizers, runs, utils
+from minisgd.cli.data import CLASSES, PIXELS, Data, load
 from minisgd.models import Sequential
-from minisgd.tensor import Array
 from minisgd.utils import machine
-from minisgd.utils.command_line import INTERRUPTED, Number, OneLineErrors
+from minisgd.utils.command_line import INTERRUPTED, Number
 from minisgd.utils.curve import can_draw_braille, draw_curve
 from minisgd.utils.progbar import write_line
 
-_PIXELS, _CLASSES = 784, 10
 _CURVE_WIDTH = 72
-_DATASETS = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
-
-
-@click.group(
-    cls=OneLineErrors,
-    invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
-)
-@click.version_option(__version__, prog_name="minisgd", message="%(prog)s %(version)s")
-@click.pass_context
-def main(context: click.Context) -> None:
-    """See what happens inside Keras's model.fit: train a small network with SGD."""
-    if context.invoked_subcommand is None:
-        click.echo(context.get_help())
-
-
-@main.command()
-def info() -> None:
-    """Show versions, processor and the folder of compiled kernels."""
-    rows = [*machine.versions(__version__).items()]
-    rows += [(f"cpu {key.replace('_', ' ')}", value) for key, value in machine.cpu().items()]
-    rows += [("system", machine.system())]
-    rows += [("kernel cache", machine.kernel_cache())]
-    width = max(len(name) for name, _ in rows)
-    for name, value in rows:
-        write_line(f"{name:<{width}}  {value}")
-
-
-@main.command()
-@click.option(
-    "--script",
-    type=click.IntRange(1, 3),
-    default=1,
-    metavar="1|2|3",
-    help="1: SGD at 0.01; 2: with momentum 0.9; 3: at 0.1, scheduled.",
-)
-@click.option(
-    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N", help="Seed of both."
-)
-@click.option("--epochs", type=click.IntRange(min=1), default=1, metavar="N", help="Passes.")
-@click.option(
-    "--batch-size", type=click.IntRange(min=1), default=32, metavar="N", help="Images in a step."
-)
-@click.option(
-    "--lockstep/--free-running",
-    default=False,
-    help="Compare all values of single steps, each from Keras's weights, or whole runs of fit.",
-)
-@click.option(
-    "--require-bits", is_flag=True, help="Fail where tolerances would take the place of equality."
-)
-@click.option(
-    "--json",
-    "path",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write the results there, too.",
-)
-def parity(path: Path | None, **choices: Any) -> None:
-    """Train beside Keras on the bundled MNIST and compare to the last bit.
-
-    Needs Keras and TensorFlow. Exit code 0: all agree; 1: they diverge; 2: could not compare.
-    """
-    from minisgd.parity import command
-
-    try:
-        file = command.JsonFile(path)
-    except OSError as error:
-        raise click.BadParameter(str(error), param_hint="'--json'") from error
-    click.get_current_context().exit(command.run(command.Options(**choices), file))
-
-
-@main.command()
-@click.option(
-    "--hidden", type=click.IntRange(1, 2**16), default=128, metavar="N", help="As in `train`."
-)
-@click.option("--momentum", type=Number(0, 1), default=0.0, metavar="X", help="As in `train`.")
-@click.option("--nesterov", is_flag=True, help="As in `train`.")
-def explain(hidden: int, momentum: float, nesterov: bool) -> None:
-    """Print the kernel calls of one training step beside the function that `fit` makes of them."""
-    model = _model(Options(1, 32, 0.01, momentum, nesterov, hidden, 0, "", 0))
-    x = np.zeros((32, _PIXELS), np.float32)
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
-    for line in compiler.explain(model, x, np.eye(32, _CLASSES, dtype=np.float32), width):
-        write_line(line)
 
 
 @dataclass(frozen=True)
@@ -135,7 +44,7 @@ class Options:
     verbose: int
 
 
-@main.command()
+@click.command("train")
 @click.option(
     "--epochs", type=click.IntRange(min=1), default=10, metavar="N", help="Passes over the images."
 )
@@ -186,24 +95,33 @@ class Options:
     default=Path("runs"),
     help="Folder in which the run gets a folder of its own.",
 )
-@click.option("--no-save", is_flag=True, help="Save nothing.")
-def train(parent: Path, no_save: bool, **choices: Any) -> None:
+@click.option("--no-save", is_flag=True, help="Make no such folder.")
+@click.option(
+    "--save",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Save the model there, too, e.g. model.keras: for `evaluate`, `predict` and Keras.",
+)
+def command(parent: Path, no_save: bool, file: Path | None, **choices: Any) -> None:
     """Train a network of two Dense layers on images of 28 x 28 pixels.
 
-    It ends with the accuracy on the test images, which training has not seen, and the weights,
+    It ends with the accuracy on the test images, which training has not seen, and the model,
     history and options saved in runs/<date>.
     """
     if choices["nesterov"] and not choices["momentum"]:
         raise click.UsageError("--nesterov has no effect without --momentum, e.g. --momentum 0.9")
+    if file is not None:
+        _check_file(file)
     if choices["seed"] is None:
         choices["seed"] = secrets.randbelow(2**32)
     options = Options(**choices)
     folder = None
     try:
-        data = _load(options.data)
+        data = load(options.data)
         # Before training: a folder that can't be made shows at once, not after all the work.
         folder = None if no_save else _new_folder(parent)
-        _train(options, data, folder)
+        _train(options, data, folder, file)
     except KeyboardInterrupt:
         write_line("\nInterrupted: nothing was saved.")
         click.get_current_context().exit(INTERRUPTED)
@@ -216,55 +134,6 @@ def train(parent: Path, no_save: bool, **choices: Any) -> None:
             runs.remove_if_empty(folder)
 
 
-@dataclass(frozen=True)
-class _Data:
-    """Images as rows of float32 in [0, 1], labels one-hot."""
-
-    name: str
-    x_train: Array
-    y_train: Array
-    x_test: Array
-    y_test: Array
-
-
-def _load(name: str) -> _Data:
-    """Read a data set by its name, or a file.
-
-    Raises
-    ------
-    click.ClickException
-        If it is missing or not usable; the message says how to obtain it.
-    """
-    try:
-        if name == "fashion-mnist":
-            split = datasets.fashion_mnist.load_data()
-        elif name == "mnist":
-            split = datasets.mnist.load_data()
-        else:
-            split = datasets.mnist.load_data(name)
-    except (OSError, ValueError) as error:
-        if name in _DATASETS:
-            raise click.ClickException(str(error)) from error
-        text = (
-            f"no file {name}: expected mnist, fashion-mnist or an .npz file"
-            if isinstance(error, FileNotFoundError)
-            else str(error)
-        )
-        raise click.BadParameter(text, param_hint="'--data'") from error
-    (x_train, y_train), (x_test, y_test) = split
-    return _Data(
-        _DATASETS.get(name, name),
-        _rows(x_train),
-        utils.to_categorical(y_train, _CLASSES),
-        _rows(x_test),
-        utils.to_categorical(y_test, _CLASSES),
-    )
-
-
-def _rows(images: Array) -> Array:
-    return images.reshape(-1, _PIXELS).astype("float32") / np.float32(255)
-
-
 def _new_folder(parent: Path) -> Path:
     try:
         return runs.create_folder(parent)
@@ -272,12 +141,25 @@ def _new_folder(parent: Path) -> Path:
         raise click.BadParameter(f"{error}; or use --no-save", param_hint="'--runs'") from error
 
 
-def _model(options: Options) -> Sequential:
+def _check_file(file: Path) -> None:
+    """Refuse a file for the model before training, not after all the work."""
+    text = ""
+    if file.suffix != ".keras":
+        text = f"expected a file that ends in .keras, received {file}"
+    elif not file.parent.is_dir():
+        text = f"no folder {file.parent}"
+    elif not os.access(file.parent, os.W_OK):
+        text = f"the folder {file.parent} can't be written to"
+    if text:
+        raise click.BadParameter(text, param_hint="'--save'")
+
+
+def compiled_model(options: Options) -> Sequential:
     """The network, compiled."""
     model = Sequential(
         [
-            layers.Dense(options.hidden, activation="relu", input_shape=(_PIXELS,)),
-            layers.Dense(_CLASSES, activation="softmax"),
+            layers.Dense(options.hidden, activation="relu", input_shape=(PIXELS,)),
+            layers.Dense(CLASSES, activation="softmax"),
         ]
     )
     sgd = optimizers.SGD(options.learning_rate, options.momentum, options.nesterov)
@@ -285,12 +167,12 @@ def _model(options: Options) -> Sequential:
     return model
 
 
-def _compile_kernels(options: Options, data: _Data) -> float:
+def _compile_kernels(options: Options, data: Data) -> float:
     """Run one step of a throw-away model, so that all kernels are there; returns the seconds."""
     start = perf_counter()
     if not machine.has_compiled_kernels():
         write_line("Compiling the compute kernels: about 20 s, only this first time ...")
-    model = _model(options)
+    model = compiled_model(options)
     if options.epochs * len(data.x_train) // options.batch_size >= compiler.WORTH_STEPS:
         model.jit_compile = True  # as the real `fit` will
     model.fit(data.x_train[:1], data.y_train[:1], verbose=0)
@@ -347,12 +229,12 @@ class _Progress(callbacks.Callback):
             signal.signal(signal.SIGINT, previous)
 
 
-def _train(options: Options, data: _Data, folder: Path | None) -> None:
+def _train(options: Options, data: Data, folder: Path | None, file: Path | None) -> None:
     """Train, evaluate, save, and say so."""
     started = datetime.now().astimezone()
     compile_seconds = _compile_kernels(options, data)
     utils.set_random_seed(options.seed)
-    model = _model(options)
+    model = compiled_model(options)
     for line in _heading(options, data):
         write_line(line)
     progress = _Progress()
@@ -375,12 +257,15 @@ def _train(options: Options, data: _Data, folder: Path | None) -> None:
             write_line("Not saved (--no-save).")
         else:
             _save(folder, model, options, data, started, history, progress.seconds, results)
+        if file is not None:
+            _save_model(model, file)
+            write_line(f"Saved the model: {file}")
     if results["interrupted"]:
         click.get_current_context().exit(INTERRUPTED)
 
 
 def _results(
-    model: Sequential, options: Options, data: _Data, progress: _Progress
+    model: Sequential, options: Options, data: Data, progress: _Progress
 ) -> dict[str, Any]:
     """What came out; the test accuracy only of a run that was not interrupted."""
     images = len(data.x_train)
@@ -399,7 +284,7 @@ def _results(
     return results
 
 
-def _report(results: dict[str, Any], options: Options, data: _Data) -> list[str]:
+def _report(results: dict[str, Any], options: Options, data: Data) -> list[str]:
     """The results in words."""
     if results["interrupted"]:
         epoch = results["epochs_completed"] + 1
@@ -413,7 +298,7 @@ def _report(results: dict[str, Any], options: Options, data: _Data) -> list[str]
     return ["", first, f"Time           {results['seconds']:.1f} s, {speed}", ""]
 
 
-def _heading(options: Options, data: _Data) -> list[str]:
+def _heading(options: Options, data: Data) -> list[str]:
     """What is about to be done, in two lines."""
     sgd = f"SGD with learning rate {options.learning_rate:g}"
     if options.momentum:
@@ -421,7 +306,7 @@ def _heading(options: Options, data: _Data) -> list[str]:
         sgd += f" and {kind} {options.momentum:g}"
     epochs = "1 epoch" if options.epochs == 1 else f"{options.epochs} epochs"
     return [
-        f"{data.name}: {len(data.x_train):,} images, {_PIXELS}-{options.hidden}-{_CLASSES} "
+        f"{data.name}: {len(data.x_train):,} images, {PIXELS}-{options.hidden}-{CLASSES} "
         f"network, {epochs} in batches of {options.batch_size}",
         f"{sgd}, seed {options.seed}",
     ]
@@ -446,13 +331,13 @@ def _save(
     folder: Path,
     model: Sequential,
     options: Options,
-    data: _Data,
+    data: Data,
     started: datetime,
     history: dict[str, list[Any]],
     seconds: Sequence[float],
     results: dict[str, Any],
 ) -> None:
-    """Write the three files of a run."""
+    """Write the files of a run."""
     config = {
         "started": started.isoformat(timespec="seconds"),
         "options": asdict(options),
@@ -463,9 +348,19 @@ def _save(
         "system": machine.system(),
     }
     try:
+        model.save(folder / runs.MODEL)
         model.save_weights(folder / runs.WEIGHTS)
         runs.write_history(folder, history, seconds)
         runs.write_config(folder, config)
     except OSError as error:
         raise click.ClickException(f"the run could not be saved: {error}") from error
-    write_line(f"Saved in {folder}: {runs.WEIGHTS}, {runs.HISTORY}, {runs.CONFIG}")
+    names = ", ".join((runs.MODEL, runs.WEIGHTS, runs.HISTORY, runs.CONFIG))
+    write_line(f"Saved in {folder}: {names}")
+
+
+def _save_model(model: Sequential, file: Path) -> None:
+    """Write the model where ``--save`` says."""
+    try:
+        model.save(file)
+    except OSError as error:
+        raise click.ClickException(f"the model could not be saved: {error}") from error
