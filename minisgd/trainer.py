@@ -14,12 +14,19 @@ from minisgd.callbacks import CallbackList, History
 from minisgd.callbacks.callback import called
 from minisgd.callbacks.fit_state import Progress
 from minisgd.compiler import Runner, compiled_source, trying
-from minisgd.data import ArrayData, EpochIterator, as_data_array, split_for_validation
-from minisgd.data.arrays import Batch, positive_int, whole_batch, whole_number
-from minisgd.data.epochs import check_frequency, is_due
+from minisgd.data import (
+    ArrayData,
+    EpochIterator,
+    NumericsWatch,
+    as_data_array,
+    split_for_validation,
+)
+from minisgd.data.arguments import check_counts, check_frequency, checked_epochs, is_due
+from minisgd.data.arrays import Batch, positive_int, whole_batch
 from minisgd.metrics import compiled
 from minisgd.tape import GradientTape
 from minisgd.tensor import Array, Tensor, Variable
+from minisgd.utils.arguments import check_flag
 from minisgd.utils.interrupts import WholeSteps
 
 Logs = dict[str, float]
@@ -41,6 +48,7 @@ class Trainer:
     run_eagerly = False
     jit_compile: bool | str = "auto"
     numerics: rounding.Numerics = rounding.DEFAULT
+    check_numerics = False
 
     _progress: Progress | None = None  # of the running `fit`
     _whole_steps = WholeSteps()
@@ -67,6 +75,7 @@ class Trainer:
         auto_scale_loss: bool = True,
         *,
         numerics: str | rounding.Numerics = "avx512",
+        check_numerics: bool = False,
     ) -> None:
         """Choose optimizer, loss and metrics; the weights stay as they are.
 
@@ -91,6 +100,10 @@ class Trainer:
         numerics : {"avx512", "avx2", "eigen", "eigen_1_thread", "eigen_avx2", "accurate"}
             Not in Keras: whose rounding to follow, see `minisgd.numerics`. "accurate": a step
             computes in float64; weights and gradients stay float32.
+        check_numerics : bool
+            Not in Keras: whether NaN, infinity, labels that are no distributions and the like are
+            errors in `fit`, `evaluate` and `predict`, the weights being those of before the step,
+            and not only warnings; see `minisgd.data.NumericsWatch`.
 
         Raises
         ------
@@ -112,9 +125,13 @@ class Trainer:
         if jit_compile not in (True, False, None, "auto"):
             msg = f"`jit_compile`: expected True, False or 'auto', received {jit_compile!r}"
             raise ValueError(msg)
+        run_eagerly = check_flag(run_eagerly or False, "run_eagerly")
+        check_numerics = check_flag(check_numerics, "check_numerics")
+        check_flag(auto_scale_loss, "auto_scale_loss")
         self.optimizer = optimizers.get(optimizer)
         self.loss, self._loss = loss, found_loss
-        self.run_eagerly, self.numerics = bool(run_eagerly), found_numerics
+        self.run_eagerly, self.numerics = run_eagerly, found_numerics
+        self.check_numerics = check_numerics
         self.jit_compile = "auto" if jit_compile == "auto" else bool(jit_compile)
         self._metric_identifiers = found_metrics, found_weighted
         self._compiled_with = (loss, loss_weights, metrics, weighted_metrics, steps_per_execution)
@@ -289,8 +306,12 @@ class Trainer:
             For arguments outside of their meaning; before any weight has changed.
         """
         self._assert_compiled("fit")
-        epochs = whole_number(epochs, "epochs", 0)
-        initial_epoch = whole_number(initial_epoch, "initial_epoch", 0)
+        epochs, initial_epoch = checked_epochs(epochs, initial_epoch)
+        check_frequency(validation_freq)
+        check_counts(
+            steps_per_epoch=steps_per_epoch, validation_steps=validation_steps,
+            validation_batch_size=validation_batch_size,
+        )  # fmt: skip
         if validation_split and validation_data is None:
             arrays = (
                 as_data_array(x, "x"),
@@ -308,7 +329,6 @@ class Trainer:
         if validation_data is not None:
             size = batch_size if validation_batch_size is None else validation_batch_size
             validation = self._validation(validation_data, size, validation_steps)
-            check_frequency(validation_freq)
 
         with (
             called(callbacks, self, verbose, epochs, iterator.num_batches, True) as hooks,
@@ -347,7 +367,8 @@ class Trainer:
         step_function = getattr(self, f"{kind}_step")
         on_begin = getattr(hooks, f"on_{kind}_batch_begin")
         on_end = getattr(hooks, f"on_{kind}_batch_end")
-        for span in runner.iterator.spans(epoch, runner.at_once):
+        watch = runner.iterator.data.watch
+        for span in watch.over(runner.iterator.spans(epoch, runner.at_once), kind, epoch):
             on_begin(span.step)
             with self._whole_steps.one():
                 result = runner.run(span)
@@ -355,11 +376,12 @@ class Trainer:
                     with self._numerics_scope():
                         result = step_function(span.batch())
                     result = result.numpy() if kind == "predict" else result
+            watch.see(result)
             logs = {"outputs": result} if kind == "predict" else result
             on_end(span.step + span.count - 1, logs)
             yield result
 
-    def _check_batch(self, data: ArrayData) -> None:
+    def _check_batch(self, data: ArrayData, role: str = "") -> None:
         """Let one sample through forward pass and loss, so that wrong shapes show before training.
 
         Builds the model if it is not built yet, as the first batch would.
@@ -372,6 +394,7 @@ class Trainer:
             self._loss.check_targets(data.y, y_pred.shape[-1])
         if self.compiled and y is not None:
             self._resolve_metrics(y, y_pred)  # callbacks may ask for them before the first batch
+        data.watch = NumericsWatch(self, data, role)
 
     def _validation(self, data: Any, batch_size: int | None, steps: int | None) -> EpochIterator:
         """Validation data as batches in order, checked."""
@@ -384,7 +407,7 @@ class Trainer:
             raise ValueError(msg)
         x, y, weight = (*data, None)[:3]
         arrays = ArrayData(x, y, weight, batch_size, steps)
-        self._check_batch(arrays)
+        self._check_batch(arrays, "validation data: ")
         return EpochIterator(arrays, steps)
 
     # --- evaluate, predict ---
@@ -437,7 +460,8 @@ class Trainer:
         callbacks: Any = None,
     ) -> Array:
         """Outputs for all samples, float32, shape (N, ...)."""
-        iterator = EpochIterator(ArrayData(x, batch_size=batch_size, steps=steps), steps)
+        data = ArrayData(x, batch_size=batch_size, steps=steps)
+        iterator, data.watch = EpochIterator(data, steps), NumericsWatch(self, data)
         outputs: list[Array] = []
         with called(callbacks, self, verbose, 1, iterator.num_batches) as hooks:
             self.stop_predicting = False
@@ -485,16 +509,22 @@ class Trainer:
 
     def predict_on_batch(self, x: Any) -> Array:
         """Outputs for this batch, as an array."""
+        data = whole_batch(x)
+        watch = NumericsWatch(self, data)
         with self._numerics_scope():
-            return np.array(self.predict_step(next(whole_batch(x).batches())))
+            outputs = np.array(self.predict_step(next(data.batches())))
+        watch.see(outputs)
+        return outputs
 
     def _on_batch(
         self, step: Any, x: Any, y: Any, weight: Any, class_weight: Any, return_dict: bool
     ) -> Any:
-        batch = next(whole_batch(x, y, weight, class_weight).batches())
+        data = whole_batch(x, y, weight, class_weight)
+        watch = NumericsWatch(self, data)
         self.reset_metrics()
         with self._numerics_scope():
-            logs = step(batch)
+            logs = step(next(data.batches()))
+        watch.see(logs)
         return dict(sorted(logs.items())) if return_dict else self._in_order(logs)
 
     def _in_order(self, logs: Logs) -> Any:
