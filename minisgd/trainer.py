@@ -14,19 +14,14 @@ from minisgd.callbacks import CallbackList, History
 from minisgd.callbacks.callback import called
 from minisgd.callbacks.fit_state import Progress
 from minisgd.compiler import Runner, compiled_source, trying
-from minisgd.data import (
-    ArrayData,
-    EpochIterator,
-    NumericsWatch,
-    as_data_array,
-    split_for_validation,
-)
-from minisgd.data.arguments import check_counts, check_frequency, checked_epochs, is_due
+from minisgd.data import ArrayData, EpochIterator, as_data_array, split_for_validation
+from minisgd.data.arguments import checked_counts, is_due
 from minisgd.data.arrays import Batch, positive_int, whole_batch
+from minisgd.data.checks import NumericsWatch
 from minisgd.metrics import compiled
 from minisgd.tape import GradientTape
 from minisgd.tensor import Array, Tensor, Variable
-from minisgd.utils.arguments import check_flag
+from minisgd.utils.arguments import check_flags
 from minisgd.utils.interrupts import WholeSteps
 
 Logs = dict[str, float]
@@ -125,13 +120,12 @@ class Trainer:
         if jit_compile not in (True, False, None, "auto"):
             msg = f"`jit_compile`: expected True, False or 'auto', received {jit_compile!r}"
             raise ValueError(msg)
-        run_eagerly = check_flag(run_eagerly or False, "run_eagerly")
-        check_numerics = check_flag(check_numerics, "check_numerics")
-        check_flag(auto_scale_loss, "auto_scale_loss")
+        flags = {"check_numerics": check_numerics, "auto_scale_loss": auto_scale_loss}
+        check_flags(run_eagerly=run_eagerly or False, **flags)
         self.optimizer = optimizers.get(optimizer)
         self.loss, self._loss = loss, found_loss
-        self.run_eagerly, self.numerics = run_eagerly, found_numerics
-        self.check_numerics = check_numerics
+        self.run_eagerly, self.check_numerics = bool(run_eagerly), bool(check_numerics)
+        self.numerics = found_numerics
         self.jit_compile = "auto" if jit_compile == "auto" else bool(jit_compile)
         self._metric_identifiers = found_metrics, found_weighted
         self._compiled_with = (loss, loss_weights, metrics, weighted_metrics, steps_per_execution)
@@ -306,12 +300,8 @@ class Trainer:
             For arguments outside of their meaning; before any weight has changed.
         """
         self._assert_compiled("fit")
-        epochs, initial_epoch = checked_epochs(epochs, initial_epoch)
-        check_frequency(validation_freq)
-        check_counts(
-            steps_per_epoch=steps_per_epoch, validation_steps=validation_steps,
-            validation_batch_size=validation_batch_size,
-        )  # fmt: skip
+        counts = (steps_per_epoch, validation_steps, validation_batch_size, validation_freq)
+        epochs, initial_epoch = checked_counts(epochs, initial_epoch, *counts)
         if validation_split and validation_data is None:
             arrays = (
                 as_data_array(x, "x"),
@@ -509,23 +499,23 @@ class Trainer:
 
     def predict_on_batch(self, x: Any) -> Array:
         """Outputs for this batch, as an array."""
-        data = whole_batch(x)
-        watch = NumericsWatch(self, data)
-        with self._numerics_scope():
-            outputs = np.array(self.predict_step(next(data.batches())))
-        watch.see(outputs)
-        return outputs
+        return np.array(self._on_all(self.predict_step, whole_batch(x)))
 
     def _on_batch(
         self, step: Any, x: Any, y: Any, weight: Any, class_weight: Any, return_dict: bool
     ) -> Any:
         data = whole_batch(x, y, weight, class_weight)
-        watch = NumericsWatch(self, data)
         self.reset_metrics()
-        with self._numerics_scope():
-            logs = step(next(data.batches()))
-        watch.see(logs)
+        logs = self._on_all(step, data)
         return dict(sorted(logs.items())) if return_dict else self._in_order(logs)
+
+    def _on_all(self, step: Any, data: ArrayData) -> Any:
+        """What a step returns for all samples."""
+        watch = NumericsWatch(self, data)
+        with self._numerics_scope():
+            result = step(next(data.batches()))
+        watch.see(result)
+        return result
 
     def _in_order(self, logs: Logs) -> Any:
         """Values in the order of `metrics_names`; a single one by itself."""

@@ -10,8 +10,15 @@ from minisgd.data.arrays import positive_int, whole_number
 from minisgd.utils.warn import warn_user
 
 
-def checked_epochs(epochs: Any, initial_epoch: Any) -> tuple[int, int]:
-    """`epochs` and `initial_epoch` as ints of at least 0.
+def checked_counts(
+    epochs: Any,
+    initial_epoch: Any,
+    steps_per_epoch: Any = None,
+    validation_steps: Any = None,
+    validation_batch_size: Any = None,
+    validation_freq: Any = 1,
+) -> tuple[int, int]:
+    """`epochs` and `initial_epoch` as ints of at least 0; the others are at least 1, or None.
 
     With ``epochs=0`` nothing is trained and the History is empty. A warning says so where that
     can't be meant: if `initial_epoch` is not below `epochs`. (Keras does nothing, in silence.)
@@ -19,8 +26,16 @@ def checked_epochs(epochs: Any, initial_epoch: Any) -> tuple[int, int]:
     Raises
     ------
     TypeError, ValueError
-        If one is no whole number, or negative.
+        If one is no whole number, or too small. `validation_freq` may be a list of epochs.
     """
+    optional = {
+        "steps_per_epoch": steps_per_epoch,
+        "validation_steps": validation_steps,
+        "validation_batch_size": validation_batch_size,
+    }
+    for name, value in optional.items():
+        positive_int(value, name, 1)
+    _check_frequency(validation_freq)
     epochs = whole_number(epochs, "epochs", 0)
     initial_epoch = whole_number(initial_epoch, "initial_epoch", 0)
     if initial_epoch >= epochs > 0:
@@ -31,14 +46,7 @@ def checked_epochs(epochs: Any, initial_epoch: Any) -> tuple[int, int]:
     return epochs, initial_epoch
 
 
-def check_counts(**counts: Any) -> None:
-    """Refuse arguments that are neither None nor a whole number of at least 1."""
-    for name, value in counts.items():
-        if value is not None:
-            positive_int(value, name)
-
-
-def check_frequency(frequency: Any) -> None:
+def _check_frequency(frequency: Any) -> None:
     """Refuse a `validation_freq` that is no positive int and no list of epochs, from 1 on."""
     if isinstance(frequency, list | tuple | set):
         for epoch in frequency:

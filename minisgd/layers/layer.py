@@ -287,7 +287,7 @@ class Layer:
 def _checked_dtype(dtype: Any) -> np.dtype[Any]:
     """float32 or float64."""
     try:
-        found = np.dtype(dtype)
+        found: np.dtype[Any] = np.dtype(dtype)
     except TypeError:
         found = np.dtype(object)  # a word that NumPy does not know
     if found not in (np.dtype(np.float32), np.dtype(np.float64)):

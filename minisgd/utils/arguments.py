@@ -18,3 +18,9 @@ def check_flag(value: Any, name: str) -> bool:
     if isinstance(value, bool | np.bool_):
         return bool(value)
     raise ValueError(f"`{name}`: expected True or False, received {value!r}")
+
+
+def check_flags(**values: Any) -> None:
+    """Refuse arguments that are neither True nor False; see `check_flag`."""
+    for name, value in values.items():
+        check_flag(value, name)
