@@ -52,7 +52,6 @@ def linear(setting, optimizer, **arguments):
         pytest.param({"verbose": 7}, id="F-36"),
         pytest.param({"verbose": -1}, id="verbose -1"),
         pytest.param({"verbose": None}, id="verbose None"),
-        pytest.param({"callbacks": [lambda: None]}, id="F-37"),
         pytest.param({"callbacks": 3}, id="callbacks 3"),
         pytest.param({"btach_size": 32}, id="F-38"),
         pytest.param({"steps_per_epoch": 0}, id="steps 0"),
@@ -211,19 +210,6 @@ def test_f_48_the_caller_changes_x_during_fit(both):
     x = both.x.copy()
     x[32:] = 0
     assert both.fit(x=x, epochs=1, shuffle=False)[1] == first[1]
-
-
-def test_f_49_fit_inside_a_callback(both):
-    class Trains(Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            if epoch == 0:
-                self.model.fit(both.x[:32], both.y[:32], verbose=0)
-
-    model = both.model()
-    _, losses = both.fit(model, callbacks=[Trains()])
-    assert len(losses) == 2
-    assert np.isfinite(losses).all()
-    assert int(model.optimizer.iterations) == 7
 
 
 def test_a_run_that_diverges_is_named_once(both, warned):

@@ -69,12 +69,17 @@ def test_y_06_memory_mapped(setting, warned, tmp_path):
 
 def test_y_06_distributions_pass(setting):
     assert setting.fit(y=setting.y * F32(0.9) + F32(0.025))[1]  # smoothed
+    assert setting.fit(y=setting.y * F32(1.0005))[1]
 
 
 @pytest.mark.parametrize(
     ("change", "received"),
     [
-        pytest.param(lambda labels: np.where(labels == labels[0], 4, labels), "4", id="Y-09"),
+        pytest.param(
+            lambda labels: np.where(labels == labels[0], 4, labels),
+            "received 4 at index",
+            id="Y-09",
+        ),
         pytest.param(lambda labels: labels + 0.7, "7", id="Y-11"),
         pytest.param(lambda labels: labels - 5, "-", id="negative"),
         pytest.param(lambda labels: np.where(labels == 1, np.nan, labels), "nan", id="nan"),
