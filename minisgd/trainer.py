@@ -315,6 +315,7 @@ class Trainer:
         )  # fmt: skip
         iterator = EpochIterator(data, steps_per_epoch)
         self._check_batch(data)
+        iterator.watch = NumericsWatch(self, data)
         validation = None
         if validation_data is not None:
             size = batch_size if validation_batch_size is None else validation_batch_size
@@ -357,7 +358,7 @@ class Trainer:
         step_function = getattr(self, f"{kind}_step")
         on_begin = getattr(hooks, f"on_{kind}_batch_begin")
         on_end = getattr(hooks, f"on_{kind}_batch_end")
-        watch = runner.iterator.data.watch
+        watch = runner.iterator.watch
         for span in watch.over(runner.iterator.spans(epoch, runner.at_once), kind, epoch):
             on_begin(span.step)
             with self._whole_steps.one():
@@ -371,7 +372,7 @@ class Trainer:
             on_end(span.step + span.count - 1, logs)
             yield result
 
-    def _check_batch(self, data: ArrayData, role: str = "") -> None:
+    def _check_batch(self, data: ArrayData) -> None:
         """Let one sample through forward pass and loss, so that wrong shapes show before training.
 
         Builds the model if it is not built yet, as the first batch would.
@@ -384,7 +385,6 @@ class Trainer:
             self._loss.check_targets(data.y, y_pred.shape[-1])
         if self.compiled and y is not None:
             self._resolve_metrics(y, y_pred)  # callbacks may ask for them before the first batch
-        data.watch = NumericsWatch(self, data, role)
 
     def _validation(self, data: Any, batch_size: int | None, steps: int | None) -> EpochIterator:
         """Validation data as batches in order, checked."""
@@ -397,8 +397,10 @@ class Trainer:
             raise ValueError(msg)
         x, y, weight = (*data, None)[:3]
         arrays = ArrayData(x, y, weight, batch_size, steps)
-        self._check_batch(arrays, "validation data: ")
-        return EpochIterator(arrays, steps)
+        self._check_batch(arrays)
+        iterator = EpochIterator(arrays, steps)
+        iterator.watch = NumericsWatch(self, arrays, "validation data: ")
+        return iterator
 
     # --- evaluate, predict ---
     def evaluate(
@@ -424,6 +426,7 @@ class Trainer:
         data = ArrayData(x, y, sample_weight, batch_size, steps)
         self._check_batch(data)
         iterator = EpochIterator(data, steps)
+        iterator.watch = NumericsWatch(self, data)
         with called(callbacks, self, verbose, 1, iterator.num_batches) as hooks:
             logs = self._run_test(iterator, hooks)
         return dict(sorted(logs.items())) if return_dict else self._in_order(logs)
@@ -450,8 +453,8 @@ class Trainer:
         callbacks: Any = None,
     ) -> Array:
         """Outputs for all samples, float32, shape (N, ...)."""
-        data = ArrayData(x, batch_size=batch_size, steps=steps)
-        iterator, data.watch = EpochIterator(data, steps), NumericsWatch(self, data)
+        iterator = EpochIterator(ArrayData(x, batch_size=batch_size, steps=steps), steps)
+        iterator.watch = NumericsWatch(self, iterator.data)
         outputs: list[Array] = []
         with called(callbacks, self, verbose, 1, iterator.num_batches) as hooks:
             self.stop_predicting = False

@@ -163,14 +163,7 @@ class ArrayData:
         Weight by class number, instead of `sample_weight`.
     reshuffle : bool
         Another order in every epoch even when seeded; Keras repeats the first one.
-
-    Attributes
-    ----------
-    watch : NumericsWatch
-        What looks at the numbers; whoever runs steps on the data sets it.
     """
-
-    watch: Any = None
 
     def __init__(
         self,

@@ -32,14 +32,14 @@ class NumericsWarning(UserWarning):
 class NumericsWatch:
     """Looks at the numbers of one call of `fit`, `evaluate` or `predict`, and speaks up once.
 
-    Arrays in memory are read once, now; those that are memory-mapped batch by batch, each before
-    the step that uses it.
+    Arrays in memory are read once, now; those that are memory-mapped, and what comes batch by
+    batch, before the step that uses it.
 
     Parameters
     ----------
     model : Trainer
-    data : ArrayData
-        Its ``x``, ``y`` and ``sample_weight``.
+    data : object
+        What has arrays ``x``, ``y`` and ``sample_weight``, or none of them.
     role : str
         E.g. "validation data: ", which comes before the names of arrays.
 
@@ -56,8 +56,7 @@ class NumericsWatch:
         self._span: Span | None = None  # what is being run
         self._epoch: int | None = None  # in training
         self._kept: list[tuple[Any, Array]] = []  # what a failing step is taken back to
-        found = {name: getattr(data, name, None) for name in _NAMES}
-        arrays: dict[str, Array] = {n: a for n, a in found.items() if a is not None}
+        self._data, arrays = data, _arrays(data)
         self._mapped = {n: a for n, a in arrays.items() if isinstance(a, np.memmap)}
         in_memory = {n: a for n, a in arrays.items() if n not in self._mapped}
         self._report(self._in_arrays(in_memory) + _in_weights(model))
@@ -75,7 +74,9 @@ class NumericsWatch:
         """
         self._epoch = epoch if kind == "train" else None
         for span in spans:
-            if self._mapped:
+            if span.data is not self._data:  # an iterable's batch, which nobody could look at
+                self._report(self._in_arrays(_arrays(span.data)))
+            elif self._mapped:
                 rows = span.samples()
                 batch = {name: array[rows] for name, array in self._mapped.items()}
                 numbers = np.arange(rows.stop)[rows] if isinstance(rows, slice) else rows
@@ -145,6 +146,12 @@ class NumericsWatch:
                 model.optimizer.build(model.trainable_variables)
             variables += model.optimizer.variables
         self._kept = [(variable, variable.numpy()) for variable in variables]
+
+
+def _arrays(data: Any) -> dict[str, Array]:
+    """The arrays that there are, by name."""
+    found = {name: getattr(data, name, None) for name in _NAMES}
+    return {name: array for name, array in found.items() if array is not None}
 
 
 def first_unusable(array: Array) -> tuple[int, ...] | None:

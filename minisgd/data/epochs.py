@@ -63,7 +63,14 @@ class EpochIterator:
     ----------
     data : ArrayData
     steps_per_epoch : int, optional
+
+    Attributes
+    ----------
+    watch : NumericsWatch
+        What looks at the numbers; whoever runs steps on the data sets it.
     """
+
+    watch: Any = None
 
     def __init__(self, data: ArrayData, steps_per_epoch: int | None = None) -> None:
         if steps_per_epoch is not None:
