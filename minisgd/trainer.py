@@ -15,11 +15,13 @@ from minisgd.callbacks.callback import called
 from minisgd.callbacks.fit_state import Progress
 from minisgd.compiler import Runner, compiled_source, trying
 from minisgd.data import ArrayData, EpochIterator, as_data_array, split_for_validation
-from minisgd.data.arrays import Batch, positive_int, whole_batch, whole_number
-from minisgd.data.epochs import check_frequency, is_due
+from minisgd.data.arguments import checked_counts, is_due
+from minisgd.data.arrays import Batch, positive_int, whole_batch
+from minisgd.data.checks import NumericsWatch
 from minisgd.metrics import compiled
 from minisgd.tape import GradientTape
 from minisgd.tensor import Array, Tensor, Variable
+from minisgd.utils.arguments import check_flags
 from minisgd.utils.interrupts import WholeSteps
 
 Logs = dict[str, float]
@@ -41,6 +43,7 @@ class Trainer:
     run_eagerly = False
     jit_compile: bool | str = "auto"
     numerics: rounding.Numerics = rounding.DEFAULT
+    check_numerics = False
 
     _progress: Progress | None = None  # of the running `fit`
     _whole_steps = WholeSteps()
@@ -67,6 +70,7 @@ class Trainer:
         auto_scale_loss: bool = True,
         *,
         numerics: str | rounding.Numerics = "avx512",
+        check_numerics: bool = False,
     ) -> None:
         """Choose optimizer, loss and metrics; the weights stay as they are.
 
@@ -91,6 +95,10 @@ class Trainer:
         numerics : {"avx512", "avx2", "eigen", "eigen_1_thread", "eigen_avx2", "accurate"}
             Not in Keras: whose rounding to follow, see `minisgd.numerics`. "accurate": a step
             computes in float64; weights and gradients stay float32.
+        check_numerics : bool
+            Not in Keras: whether NaN, infinity, labels that are no distributions and the like are
+            errors in `fit`, `evaluate` and `predict`, the weights being those of before the step,
+            and not only warnings; see `minisgd.data.NumericsWatch`.
 
         Raises
         ------
@@ -112,9 +120,12 @@ class Trainer:
         if jit_compile not in (True, False, None, "auto"):
             msg = f"`jit_compile`: expected True, False or 'auto', received {jit_compile!r}"
             raise ValueError(msg)
+        flags = {"check_numerics": check_numerics, "auto_scale_loss": auto_scale_loss}
+        check_flags(run_eagerly=run_eagerly or False, **flags)
         self.optimizer = optimizers.get(optimizer)
         self.loss, self._loss = loss, found_loss
-        self.run_eagerly, self.numerics = bool(run_eagerly), found_numerics
+        self.run_eagerly, self.check_numerics = bool(run_eagerly), bool(check_numerics)
+        self.numerics = found_numerics
         self.jit_compile = "auto" if jit_compile == "auto" else bool(jit_compile)
         self._metric_identifiers = found_metrics, found_weighted
         self._compiled_with = (loss, loss_weights, metrics, weighted_metrics, steps_per_execution)
@@ -289,8 +300,8 @@ class Trainer:
             For arguments outside of their meaning; before any weight has changed.
         """
         self._assert_compiled("fit")
-        epochs = whole_number(epochs, "epochs", 0)
-        initial_epoch = whole_number(initial_epoch, "initial_epoch", 0)
+        counts = (steps_per_epoch, validation_steps, validation_batch_size, validation_freq)
+        epochs, initial_epoch = checked_counts(epochs, initial_epoch, *counts)
         if validation_split and validation_data is None:
             arrays = (
                 as_data_array(x, "x"),
@@ -304,11 +315,11 @@ class Trainer:
         )  # fmt: skip
         iterator = EpochIterator(data, steps_per_epoch)
         self._check_batch(data)
+        iterator.watch = NumericsWatch(self, data)
         validation = None
         if validation_data is not None:
             size = batch_size if validation_batch_size is None else validation_batch_size
             validation = self._validation(validation_data, size, validation_steps)
-            check_frequency(validation_freq)
 
         with (
             called(callbacks, self, verbose, epochs, iterator.num_batches, True) as hooks,
@@ -347,7 +358,8 @@ class Trainer:
         step_function = getattr(self, f"{kind}_step")
         on_begin = getattr(hooks, f"on_{kind}_batch_begin")
         on_end = getattr(hooks, f"on_{kind}_batch_end")
-        for span in runner.iterator.spans(epoch, runner.at_once):
+        watch = runner.iterator.watch
+        for span in watch.over(runner.iterator.spans(epoch, runner.at_once), kind, epoch):
             on_begin(span.step)
             with self._whole_steps.one():
                 result = runner.run(span)
@@ -355,6 +367,7 @@ class Trainer:
                     with self._numerics_scope():
                         result = step_function(span.batch())
                     result = result.numpy() if kind == "predict" else result
+            watch.see(result)
             logs = {"outputs": result} if kind == "predict" else result
             on_end(span.step + span.count - 1, logs)
             yield result
@@ -385,7 +398,9 @@ class Trainer:
         x, y, weight = (*data, None)[:3]
         arrays = ArrayData(x, y, weight, batch_size, steps)
         self._check_batch(arrays)
-        return EpochIterator(arrays, steps)
+        iterator = EpochIterator(arrays, steps)
+        iterator.watch = NumericsWatch(self, arrays, "validation data: ")
+        return iterator
 
     # --- evaluate, predict ---
     def evaluate(
@@ -411,6 +426,7 @@ class Trainer:
         data = ArrayData(x, y, sample_weight, batch_size, steps)
         self._check_batch(data)
         iterator = EpochIterator(data, steps)
+        iterator.watch = NumericsWatch(self, data)
         with called(callbacks, self, verbose, 1, iterator.num_batches) as hooks:
             logs = self._run_test(iterator, hooks)
         return dict(sorted(logs.items())) if return_dict else self._in_order(logs)
@@ -438,6 +454,7 @@ class Trainer:
     ) -> Array:
         """Outputs for all samples, float32, shape (N, ...)."""
         iterator = EpochIterator(ArrayData(x, batch_size=batch_size, steps=steps), steps)
+        iterator.watch = NumericsWatch(self, iterator.data)
         outputs: list[Array] = []
         with called(callbacks, self, verbose, 1, iterator.num_batches) as hooks:
             self.stop_predicting = False
@@ -485,17 +502,23 @@ class Trainer:
 
     def predict_on_batch(self, x: Any) -> Array:
         """Outputs for this batch, as an array."""
-        with self._numerics_scope():
-            return np.array(self.predict_step(next(whole_batch(x).batches())))
+        return np.array(self._on_all(self.predict_step, whole_batch(x)))
 
     def _on_batch(
         self, step: Any, x: Any, y: Any, weight: Any, class_weight: Any, return_dict: bool
     ) -> Any:
-        batch = next(whole_batch(x, y, weight, class_weight).batches())
+        data = whole_batch(x, y, weight, class_weight)
         self.reset_metrics()
-        with self._numerics_scope():
-            logs = step(batch)
+        logs = self._on_all(step, data)
         return dict(sorted(logs.items())) if return_dict else self._in_order(logs)
+
+    def _on_all(self, step: Any, data: ArrayData) -> Any:
+        """What a step returns for all samples."""
+        watch = NumericsWatch(self, data)
+        with self._numerics_scope():
+            result = step(next(data.batches()))
+        watch.see(result)
+        return result
 
     def _in_order(self, logs: Logs) -> Any:
         """Values in the order of `metrics_names`; a single one by itself."""

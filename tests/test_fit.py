@@ -226,6 +226,7 @@ def test_initial_epoch():
 
 
 @pytest.mark.parametrize("epochs", [0, 2])
+@pytest.mark.filterwarnings("ignore:`initial_epoch`")
 def test_no_epoch_to_train(epochs):
     x, y = data(8)
     model = mlp()
@@ -468,7 +469,8 @@ def test_the_callers_arrays_are_not_changed():
 def test_a_nan_in_the_data_is_not_swallowed():
     x, y = data(8)
     x[3, 2] = np.nan
-    history = mlp().fit(x, y, verbose=0).history
+    with pytest.warns(keras.data.NumericsWarning, match=r"`x`\[3, 2\] is nan"):
+        history = mlp().fit(x, y, verbose=0).history
     assert np.isnan(history["loss"]).all()
 
 

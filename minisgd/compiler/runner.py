@@ -58,7 +58,8 @@ class Runner:
         self.program: Program | None = None
         self.steps = iterator.steps_per_epoch or iterator.num_batches
         self.planned = epochs * self.steps
-        self._one_by_one = _sees_batches(hooks, kind)
+        # With `check_numerics` a step that fails is taken back: it must be the only one.
+        self._one_by_one = _sees_batches(hooks, kind) or model.check_numerics
         self._tells = kind == "train" and (getattr(hooks, "params", None) or {}).get("verbose") == 2
         self._pace = 0.0  # steps a second
         # A callback of the user's may change the data between two epochs.

@@ -67,7 +67,8 @@ def as_it_is(array: Array) -> Array | None:
     alone kernels are compiled; they don't write to it.
     """
     if array.dtype == np.float64:
-        return np.ascontiguousarray(array, np.float32)
+        with np.errstate(over="ignore"):  # the data's watch names what float32 can't hold
+            return np.ascontiguousarray(array, np.float32)
     flags = array.flags
     if not (flags.c_contiguous and flags.aligned and array.dtype.isnative):
         return None

@@ -10,6 +10,7 @@ import numpy as np
 
 from minisgd import random
 from minisgd.tensor import Array, Tensor
+from minisgd.utils.arguments import check_flag
 
 Batch = tuple[Tensor, Tensor | None, Tensor | None]
 Arrays = tuple[Array, Array | None, Array | None]
@@ -48,7 +49,7 @@ def check_cardinality(arrays: Mapping[str, Array | None]) -> int:
     Raises
     ------
     ValueError
-        If they differ or there are none.
+        If they differ, there are none, or a sample has no elements.
     """
     sizes = {name: len(a) for name, a in arrays.items() if a is not None}
     if len(set(sizes.values())) > 1:
@@ -62,6 +63,10 @@ def check_cardinality(arrays: Mapping[str, Array | None]) -> int:
     if n == 0:
         msg = f"`{next(iter(sizes))}`: expected at least one sample, received 0"
         raise ValueError(msg)
+    for name, array in arrays.items():
+        if array is not None and not array.size:
+            msg = f"`{name}`: expected samples with elements, received an array of {array.shape}"
+            raise ValueError(msg)
     return n
 
 
@@ -97,16 +102,19 @@ def weights_from_classes(y: Array, class_weight: Mapping[Any, float]) -> Array:
     Raises
     ------
     ValueError
-        If a key is no class number, or a weight is negative or not finite.
+        If it is no dict, a key is no class number, or a weight is negative or not finite.
     """
-    for key, weight in class_weight.items():
-        if not isinstance(key, int | np.integer) or not (math.isfinite(weight) and weight >= 0):
-            msg = (
-                "`class_weight`: expected {class number: weight >= 0}, received "
-                f"{{{key!r}: {weight!r}}}"
-            )
-            raise ValueError(msg)
+    expected = "`class_weight`: expected {class number: weight >= 0}, received "
+    if not isinstance(class_weight, Mapping):
+        raise ValueError(f"{expected}{class_weight!r}")
     one_hot = y.ndim > 1 and y.shape[-1] > 1
+    classes = y.shape[-1] if one_hot else math.inf
+    for key, weight in class_weight.items():
+        is_class = isinstance(key, int | np.integer) and 0 <= key < classes
+        is_number = isinstance(weight, int | float | np.number) and not isinstance(weight, bool)
+        if not (is_class and is_number and math.isfinite(weight) and weight >= 0):
+            limit = f" ({classes} classes)" if one_hot else ""
+            raise ValueError(f"{expected}{{{key!r}: {weight!r}}}{limit}")
     labels = y.argmax(-1) if one_hot else y.reshape(len(y)).astype(np.int64)
     weights = np.ones(len(y), np.float32)
     for key, weight in class_weight.items():
@@ -168,7 +176,9 @@ class ArrayData:
         class_weight: Mapping[Any, float] | None = None,
         reshuffle: bool = False,
     ) -> None:
-        if shuffle not in (True, False, "batch"):
+        check_flag(reshuffle, "reshuffle_each_epoch")
+        positive_int(steps, "steps", 1)
+        if not isinstance(shuffle, bool) and shuffle != "batch":
             msg = f"`shuffle`: expected True, False or 'batch', received {shuffle!r}"
             raise ValueError(msg)
         self.x = as_data_array(x, "x")
@@ -222,7 +232,9 @@ class ArrayData:
 def _take(array: Array, rows: Any) -> Tensor:
     """Copy of some rows as a tensor; floats become float32."""
     dtype = np.dtype(np.float32) if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
-    return Tensor(np.array(array[rows], dtype, order="C", copy=isinstance(rows, slice) or None))
+    with np.errstate(over="ignore"):  # `watch` names what float32 can't hold
+        taken = np.array(array[rows], dtype, order="C", copy=isinstance(rows, slice) or None)
+    return Tensor(taken)
 
 
 def whole_batch(x: Any, y: Any = None, weight: Any = None, class_weight: Any = None) -> ArrayData:

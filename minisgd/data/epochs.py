@@ -63,7 +63,14 @@ class EpochIterator:
     ----------
     data : ArrayData
     steps_per_epoch : int, optional
+
+    Attributes
+    ----------
+    watch : NumericsWatch
+        What looks at the numbers; whoever runs steps on the data sets it.
     """
+
+    watch: Any = None
 
     def __init__(self, data: ArrayData, steps_per_epoch: int | None = None) -> None:
         if steps_per_epoch is not None:
@@ -158,20 +165,3 @@ class EpochIterator:
                 self._step += span.count
         if seen >= self.num_batches:
             self._seen = None
-
-
-def check_frequency(frequency: Any) -> None:
-    """Refuse a `validation_freq` that is no positive int and no list of epochs."""
-    if isinstance(frequency, list | tuple | set):
-        return
-    try:
-        positive_int(frequency, "validation_freq")
-    except TypeError as error:  # Keras has a ValueError here
-        raise ValueError(str(error)) from None
-
-
-def is_due(epoch: int, frequency: Any) -> bool:
-    """Whether to evaluate after this epoch (counted from 0)."""
-    if isinstance(frequency, int | np.integer):
-        return (epoch + 1) % int(frequency) == 0
-    return epoch + 1 in frequency

@@ -9,6 +9,7 @@ from typing import Any
 from minisgd import activations, initializers, ops, random, saving
 from minisgd.layers.layer import DENSE_OPTIONS, INPUT_OPTIONS, Layer, Shape, _checked_shape
 from minisgd.tensor import Tensor, Variable
+from minisgd.utils.arguments import check_flag
 
 
 class InputLayer(Layer):
@@ -101,7 +102,7 @@ class Dense(Layer):
         super().__init__(**kwargs)
         self.units = units
         self.activation = activations.get(activation)
-        self.use_bias = bool(use_bias)
+        self.use_bias = check_flag(use_bias, "use_bias")
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
         self.bias: Variable | None = None
@@ -110,8 +111,8 @@ class Dense(Layer):
     def build(self, input_shape: Shape) -> None:
         """Make kernel and bias."""
         features = input_shape[-1]
-        if features is None:
-            msg = f"layer '{self.name}': expected the last length of {input_shape} to be known"
+        if not features:
+            msg = f"layer '{self.name}': expected a last length of at least 1 in {input_shape}"
             raise ValueError(msg)
         self._features = features
         self.kernel = self.add_weight(

@@ -12,6 +12,7 @@ import numpy as np
 from minisgd import initializers, numerics, ops, saving
 from minisgd.saving.limits import spend
 from minisgd.tensor import Array, Tensor, Variable
+from minisgd.utils.arguments import check_flag
 from minisgd.utils.naming import auto_name
 
 Shape = tuple[int | None, ...]
@@ -74,14 +75,17 @@ class Layer:
         self.input_shape_argument = None if input_shape is None else _checked_shape(input_shape)
         if isinstance(dtype, dict):  # a policy in Keras's form, as in `get_config`
             dtype = saving.deserialize_keras_object(dtype)
-        if np.dtype(dtype or np.float32) not in (np.dtype(np.float32), np.dtype(np.float64)):
-            msg = f"`dtype`: expected float32 or float64, received {dtype}"
+        self._dtype = _checked_dtype(dtype or np.float32)
+        if name is not None and (not isinstance(name, str) or "/" in name):
+            msg = (
+                "Argument `name` must be a string and cannot contain character `/`. Received: "
+                f"name={name!r} (of type {type(name)})"
+            )
             raise ValueError(msg)
-        self._dtype = np.dtype(dtype or np.float32)
         self.name = name or auto_name(type(self).__name__)
         self.built = False
         self._build_shape: Shape | None = None
-        self._trainable = bool(trainable)
+        self._trainable = check_flag(trainable, "trainable")
         self._weights: list[Variable] = []
         self._made_trainable = 0  # these come first in `weights`, as in Keras
         self._takes_training = "training" in inspect.signature(self.call).parameters
@@ -148,6 +152,12 @@ class Layer:
         spend(shape, np.dtype(dtype or self.dtype).itemsize, f"{self.name}/{name}")
         initializer = initializers.get("glorot_uniform" if initializer is None else initializer)
         values = initializer(tuple(shape), dtype=dtype or self.dtype)
+        if np.shape(values) != tuple(shape):
+            msg = (
+                f"weight '{self.name}/{name}': expected values of shape {tuple(shape)} of its "
+                f"initializer, received {np.shape(values)} from {initializer!r}"
+            )
+            raise ValueError(msg)
         variable = Variable(values, name, dtype or self.dtype, trainable and self._trainable)
         variable.path = f"{self.name}/{variable.name}"
         if trainable:
@@ -223,7 +233,8 @@ class Layer:
         Raises
         ------
         ValueError
-            If their number or a shape differs, or one is not numeric.
+            If their number or a shape differs, one is not numeric, or one holds a finite number
+            beyond what the weight's dtype can hold. (NaN and infinity are taken as they are.)
         """
         own = self.weights
         if len(weights) != len(own):
@@ -240,6 +251,7 @@ class Layer:
                     f"provided weight shape {array.shape} ('{variable.path}', dtype {array.dtype})."
                 )
                 raise ValueError(msg)
+            _refuse_overflow(array, variable)
         for variable, array in zip(own, arrays, strict=True):
             variable.assign(array)
 
@@ -271,6 +283,30 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+def _checked_dtype(dtype: Any) -> np.dtype[Any]:
+    """float32 or float64."""
+    try:
+        found: np.dtype[Any] = np.dtype(dtype)
+    except TypeError:
+        found = np.dtype(object)  # a word that NumPy does not know
+    if found not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ValueError(f"`dtype`: expected float32 or float64, received {dtype}")
+    return found
+
+
+def _refuse_overflow(values: Array, variable: Variable) -> None:
+    """Raise for finite numbers that would become infinite."""
+    with np.errstate(invalid="ignore"):
+        lost = (np.abs(values) > np.finfo(variable.dtype).max) & ~np.isinf(values)
+    if lost.any():
+        place = tuple(int(i) for i in np.unravel_index(int(np.argmax(lost)), values.shape))
+        msg = (
+            f"weight '{variable.path}': expected numbers that {variable.dtype} can hold, received "
+            f"{values[place]} at {list(place)}"
+        )
+        raise ValueError(msg)
 
 
 def _marking_built(build: Callable[..., None]) -> Callable[..., None]:

@@ -147,6 +147,12 @@ class Crossentropy(Loss):
         """What the chosen one refuses."""
         self._chosen(y_true.shape, (*y_true.shape[:1], outputs)).check_targets(y_true, outputs)
 
+    def doubtful_targets(self, y_true: Any) -> tuple[int, str] | None:
+        """What the chosen one doubts."""
+        if y_true.shape[-1:] == (1,):  # class numbers
+            return None
+        return losses.CategoricalCrossentropy().doubtful_targets(y_true)
+
     @staticmethod
     def _chosen(true_shape: tuple[int, ...], pred_shape: tuple[int, ...]) -> Loss:
         if pred_shape[-1:] == (1,):

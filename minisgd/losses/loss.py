@@ -64,6 +64,15 @@ class Loss:
             Size of the model's output.
         """
 
+    def doubtful_targets(self, y_true: Array) -> tuple[int, str] | None:
+        """The first row of labels for which the loss has no meaning, and why; None if all are well.
+
+        Parameters
+        ----------
+        y_true : numpy.ndarray, shape (N, ...)
+        """
+        return None
+
     def labels(self, y_true: Any, y_pred: Tensor) -> Any:
         """The labels as `call` is to have them: of the predictions' dtype, as in Keras."""
         return ops.convert_to_tensor(y_true, y_pred.dtype)

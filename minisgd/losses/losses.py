@@ -7,9 +7,10 @@ from typing import Any
 from minisgd import ops
 from minisgd.losses.loss import OwnLoss
 from minisgd.losses.targets import (
+    Doubt,
+    first_no_distribution,
     is_valid,
     unless_ignored,
-    warn_unless_distributions,
     weights_of_valid,
 )
 from minisgd.ops.classification import check_labels
@@ -104,9 +105,9 @@ class CategoricalCrossentropy(OwnLoss):
         settings = {"from_logits": from_logits, "label_smoothing": label_smoothing, "axis": axis}
         super().__init__(categorical_crossentropy, reduction, name, dtype, **settings)
 
-    def check_targets(self, y_true: Array, outputs: int) -> None:
-        """Warn of rows that are no distribution."""
-        warn_unless_distributions(y_true)
+    def doubtful_targets(self, y_true: Array) -> Doubt | None:
+        """The first row that is no distribution."""
+        return first_no_distribution(y_true)
 
 
 class SparseCategoricalCrossentropy(OwnLoss):

@@ -7,7 +7,8 @@ from typing import Any
 from minisgd import ops
 from minisgd.losses.loss import EPSILON, OwnLoss, as_pair
 from minisgd.losses.losses import check_smoothing, smoothed
-from minisgd.tensor import Tensor
+from minisgd.losses.targets import Doubt, first_no_distribution, first_no_probability
+from minisgd.tensor import Array, Tensor
 
 
 def kl_divergence(y_true: Any, y_pred: Any) -> Tensor:
@@ -180,6 +181,10 @@ class BinaryCrossentropy(OwnLoss):
             from_logits=from_logits, label_smoothing=label_smoothing, axis=axis,
         )  # fmt: skip
 
+    def doubtful_targets(self, y_true: Array) -> Doubt | None:
+        """The first row with a label outside of [0, 1]."""
+        return first_no_probability(y_true)
+
 
 class BinaryFocalCrossentropy(OwnLoss):
     """`binary_focal_crossentropy`, reduced over the batch; see `Loss` for the reductions."""
@@ -203,6 +208,10 @@ class BinaryFocalCrossentropy(OwnLoss):
             apply_class_balancing=apply_class_balancing, alpha=alpha, gamma=gamma,
         )  # fmt: skip
 
+    def doubtful_targets(self, y_true: Array) -> Doubt | None:
+        """The first row with a label outside of [0, 1]."""
+        return first_no_probability(y_true)
+
 
 class CategoricalFocalCrossentropy(OwnLoss):
     """`categorical_focal_crossentropy`, reduced over the batch; see `Loss`."""
@@ -224,3 +233,7 @@ class CategoricalFocalCrossentropy(OwnLoss):
             from_logits=from_logits, label_smoothing=label_smoothing, axis=axis,
             alpha=alpha, gamma=gamma,
         )  # fmt: skip
+
+    def doubtful_targets(self, y_true: Array) -> Doubt | None:
+        """The first row that is no distribution."""
+        return first_no_distribution(y_true)

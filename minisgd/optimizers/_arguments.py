@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from minisgd.utils.arguments import check_flag as check_flag  # for the optimizers, too
+
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -35,13 +37,6 @@ def check_momentum(momentum: Any) -> float:
         return momentum
     msg = f"`momentum` must be a float between [0, 1]. Received: momentum={momentum!r}"
     raise ValueError(msg)
-
-
-def check_flag(value: Any, name: str) -> bool:
-    """True or False."""
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    raise ValueError(f"`{name}`: expected True or False, received {value!r}")
 
 
 def check_rate(rate: float, source: str = "`learning_rate`") -> float:
