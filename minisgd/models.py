@@ -10,9 +10,9 @@ from typing import Any
 
 from minisgd import ops, saving
 from minisgd.layers import InputLayer, Layer
-from minisgd.layers.layer import Shape, _checked_shape
+from minisgd.layers.layer import Shape, checked_shape
 from minisgd.saving.model_file import clone_model, load_model, model_from_json, save_model
-from minisgd.tensor import Tensor, Variable
+from minisgd.tensor import Tensor
 from minisgd.trainer import Trainer
 from minisgd.utils.summary import print_summary
 from minisgd.utils.unsupported import explain
@@ -38,6 +38,12 @@ class Sequential(Trainer, Layer):
     >>> model.count_params()
     101770
     """
+
+    _mutable = True
+    _untracked = Layer._untracked | {
+        "_input", "_loss", "_loss_tracker", "_metric_identifiers", "_metrics", "_compiled_with",
+        "loss",
+    }  # fmt: skip
 
     def __init__(
         self,
@@ -123,12 +129,10 @@ class Sequential(Trainer, Layer):
             self._input = InputLayer(batch_shape=(None, *input_shape[1:]))
         shape: Shape = tuple(input_shape)
         for layer in self._layers:
-            if not layer.built:
-                layer._build(shape)
-                for weight in layer.weights:
-                    weight.path = f"{self.name}/{weight.path}"
-            else:
+            if layer.built:
                 layer.check_input(shape)
+            else:
+                layer._build(shape)
             shape = layer.compute_output_shape(shape)
         self.built = True
 
@@ -188,17 +192,20 @@ class Sequential(Trainer, Layer):
         raise ValueError(msg)
 
     # --- what a layer has ---
-    def __call__(self, inputs: Any, training: bool | None = None) -> Tensor:
-        """Outputs for a batch of inputs."""
-        self._refuse_layer(inputs)
-        x = ops.convert_to_tensor(inputs)
-        x = self._with_expected_axes(x)
-        if not self.built:
-            self.build((None, *x.shape[1:]))
-        self.check_input(x.shape)
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        """Outputs for a batch of inputs: each layer's is the next one's input."""
+        x = inputs
         for layer in self._layers:
             x = layer(x, training=training)
         return x
+
+    def _converted(self, inputs: Any) -> Tensor:
+        """The inputs as a tensor with the axes that the model was made for."""
+        return self._with_expected_axes(ops.convert_to_tensor(inputs))
+
+    def _track(self, value: Any) -> Any:
+        """Take note of variables and metrics; layers are what `add` was given."""
+        return value if isinstance(value, Layer) else super()._track(value)
 
     def _with_expected_axes(self, x: Tensor) -> Tensor:
         """`x` with a last axis of length 1 put on or taken off, if that is all that it needs."""
@@ -227,22 +234,6 @@ class Sequential(Trainer, Layer):
                 f"input has incompatible shape {shape}"
             )
             raise ValueError(msg)
-
-    @property
-    def weights(self) -> list[Variable]:
-        """Weights of all layers, in order."""
-        return [w for layer in self._layers for w in layer.weights]
-
-    @property
-    def trainable(self) -> bool:
-        """Whether the weights take part in training; setting it sets all layers'."""
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self._trainable = bool(value)
-        for layer in self._layers:
-            layer.trainable = value
 
     # --- configuration ---
     def get_config(self) -> dict[str, Any]:
@@ -286,7 +277,7 @@ class Sequential(Trainer, Layer):
         model._build_if_shape_known()
         shape = config.get("build_input_shape")
         if shape and model._layers and not model.built:
-            model.build(_checked_shape(shape))
+            model.build(checked_shape(shape))
         return model
 
     def _clone(self, clone_function: Callable[[Layer], Layer]) -> Sequential:

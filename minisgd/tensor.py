@@ -160,9 +160,11 @@ class Variable(Tensor):
         Name with its owners before it, e.g. ``"sequential/dense/kernel"``.
     version : int
         Counts the changes; a tape that recorded an older version refuses to differentiate.
+    regularizer, constraint : callable or None
+        Penalty that a model's loss gets for it; what an optimizer replaces it by after updates.
     """
 
-    __slots__ = ("_trainable", "name", "path", "version")
+    __slots__ = ("_trainable", "constraint", "name", "path", "regularizer", "version")
 
     def __init__(
         self,
@@ -179,6 +181,8 @@ class Variable(Tensor):
         self.name = name or f"variable_{next(_numbers)}"
         self.path = self.name
         self.version = 0
+        self.regularizer: Any = None
+        self.constraint: Any = None
 
     @property
     def trainable(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -51,10 +51,11 @@ class Trainer:
     # What the model itself provides.
     name: str
     trainable_variables: list[Variable]
+    losses: list[Tensor]
 
-    def __call__(self, inputs: Any, training: bool | None = None) -> Tensor:
-        """Predictions for a batch."""
-        raise NotImplementedError
+    if TYPE_CHECKING:
+
+        def __call__(self, inputs: Any, training: bool | None = None) -> Tensor: ...  # noqa: D102
 
     # --- compile ---
     def compile(
@@ -202,14 +203,22 @@ class Trainer:
         return ops.cast(y_pred, np.float32) if self.numerics.wide else y_pred
 
     def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
     ) -> Tensor:
-        """Loss of a batch, shape (); may be overridden."""
-        if self._loss is None:
+        """Loss of a batch, shape (): that of `compile` plus `losses`; may be overridden."""
+        found = [ops.sum(loss) if loss.ndim else loss for loss in self.losses]
+        if self._loss is not None:
+            if y is None:
+                raise ValueError("None values not supported. `y`: expected labels, received None.")
+            found.insert(0, self._loss(y, y_pred, sample_weight))
+        if not found:
             raise ValueError("No loss to compute. Provide a `loss` argument in `compile()`.")
-        if y is None:
-            raise ValueError("None values not supported. `y`: expected labels, received None.")
-        return self._loss(y, y_pred, sample_weight)
+        return found[0] if len(found) == 1 else ops.sum(ops.stack(found))
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Logs:
         """Take the batch into the metrics; returns all running figures."""

@@ -34,7 +34,12 @@ FLOORS = [
     ["ops", "plots"],
     ["random", "tape", "activations"],
     ["gradcheck"],
-    ["initializers", "losses"],  # a metric is made of a loss's function
+    [
+        "constraints",
+        "initializers",
+        "losses",
+        "regularizers",
+    ],  # a metric is made of a loss's function
     ["layers", "metrics", "optimizers", "data", "datasets"],
     ["callbacks"],
     ["compiler"],

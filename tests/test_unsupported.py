@@ -11,7 +11,7 @@ from minisgd import layers
 # (module, name, words of the advice)
 MISSING = [
     ("minisgd", "Model", r"Sequential\(\[\.\.\.\]\)"),
-    ("minisgd", "regularizers", "Keras"),
+    ("minisgd.regularizers", "OrthogonalRegularizer", "Keras"),
     ("minisgd.layers", "Conv2D", r"Flatten\(\)"),
     ("minisgd.layers", "MaxPooling2D", "Flatten"),
     ("minisgd.layers", "LSTM", "Keras"),
@@ -182,7 +182,9 @@ def test_what_compile_has_not_yet():
             lambda: layers.Dense(2, kernel_initializer="stft"),
             "initializer identifier: 'stft'",
         ),
-        (lambda: layers.Dense(2, kernel_regularizer="l2"), "kernel_regularizer"),
+        (lambda: layers.Dense(2, kernel_regularizer="l22"), "Did you mean 'l2'"),
+        (lambda: layers.Dense(2, bias_constraint="nonneg"), "Did you mean 'non_neg'"),
+        (lambda: layers.Dense(2, lora_rank=3), "lora_rank"),
         (lambda: layers.Flatten(data_format="channels_first"), "channels_last"),
     ],
 )

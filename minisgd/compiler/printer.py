@@ -111,7 +111,9 @@ class Printer:
             lines.append("    # update")
             lines += [f"    {self._statement(call)}" for call in step.updates[0]]
         elif len(step.updates) > 1:
+            known = dict(self._known)
             for number, calls in enumerate(step.updates):
+                self._known = dict(known)  # without what only the other branches make
                 lines.append(f"    if phases[step] == {number}:  # update")
                 lines += [f"        {self._statement(call)}" for call in calls] or ["        pass"]
         return lines
@@ -131,7 +133,7 @@ class Printer:
         inputs = [str(x) for x in call.inputs]
         if call.part == "metrics":
             return self.use(call.name) + f"({', '.join(inputs)})"
-        if call.part == "update":
+        if call.part == "update" and call.name not in _RULES:  # a compute kernel
             return self.use(call.name) + f"({', '.join(map(self.flat, inputs))})"
         rule = _RULES.get(call.name)
         if rule is None:
@@ -260,6 +262,24 @@ def _uniform(printer: Printer, call: Call, inputs: list[str]) -> str:
     return f"{values}.reshape({printer.shape(shape)})"
 
 
+def _concatenate(printer: Printer, call: Call, inputs: list[str]) -> str:
+    return f"np.concatenate(({', '.join(inputs)},), {call.params[0]})"
+
+
+def _slice(printer: Printer, call: Call, inputs: list[str]) -> str:
+    axis, start, stop = call.params
+    return f"{inputs[0]}[{':, ' * axis}{start}:{stop}].copy()"
+
+
+def _transpose(printer: Printer, call: Call, inputs: list[str]) -> str:
+    return f"np.transpose({inputs[0]}, {call.params[0]}).copy()"
+
+
+def _is_maximum(printer: Printer, call: Call, inputs: list[str]) -> str:
+    a, b = inputs
+    return f"({a} >= {b}) | ({a} != {a})"
+
+
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(
         (
@@ -297,6 +317,15 @@ _RULES: dict[str, Rule] = {
     "log": _named("logarithm"),
     "log1p": _named("logarithm_1p"),
     **{name: _numpy(name) for name in ("equal", "greater", "greater_equal", "less", "less_equal")},
+    "absolute": _numpy("abs"),
+    "sign": _numpy("sign"),
+    "square": lambda printer, call, inputs: f"{printer.use('multiply')}({inputs[0]}, {inputs[0]})",
+    "sqrt": _flat("square_root"),
+    "sqrt_vjp": _flat("square_root_vjp"),
+    "concatenate": _concatenate,
+    "is_maximum": _is_maximum,
+    "slice": _slice,
+    "transpose": _transpose,
     "sum_all": _sum_all,
     "reshape": _reshape,
     "broadcast_to": _broadcast_to,

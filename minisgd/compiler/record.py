@@ -114,6 +114,8 @@ class Recording:
     names : dict
         Address of an array's data to its name. All arrays are kept alive meanwhile, so that no two
         share an address; a reshaped view has its array's.
+    suffix : str
+        Of the names of an update's results, where updates differ from step to step.
     """
 
     names: dict[int, str] = field(default_factory=dict)
@@ -121,6 +123,7 @@ class Recording:
     calls: list[Call] = field(default_factory=list)
     arguments: list[str] = field(default_factory=list)
     part: str = "forward"
+    suffix: str = ""
     _alive: list[Any] = field(default_factory=list)
     result = staticmethod(stand_in)  # nothing is computed: a step's calls don't depend on values
 
@@ -138,7 +141,11 @@ class Recording:
                 self.arguments.append(known)
             return symbol(out, known)
         in_place = out is None
+        if not isinstance(out, Tensor):  # from `call`
+            self.part = "update"
         output = "" if in_place else f"t{len(self.calls) + 1}"
+        if output and self.part == "update":
+            output += self.suffix
         operands = tuple(self.operand(x) for x in inputs)
         self._alive += inputs
         shape: tuple[int, ...] = ()
@@ -148,8 +155,6 @@ class Recording:
             shape = array.shape
         elif not in_place:
             out = symbol(out, output)
-        if not isinstance(out, Tensor):  # from `call`
-            self.part = "update"
         self.calls.append(Call(name, operands, params, output, shape, self.part))
         return out
 

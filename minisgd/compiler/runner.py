@@ -19,7 +19,7 @@ from minisgd.compiler.printer import parameters_of
 from minisgd.compiler.record import NotCompilableError
 from minisgd.compiler.sources import Source
 from minisgd.compiler.threads import get_threads
-from minisgd.compiler.trace import Program
+from minisgd.compiler.trace import Program, leaves
 from minisgd.compiler.workspace import Workspace
 from minisgd.data import EpochIterator, Span
 from minisgd.optimizers import schedules
@@ -302,7 +302,13 @@ def _fingerprint(model: Any, kind: str, span: Span) -> Any:
     """Everything but values that a recorded step depends on."""
     parts: list[Any] = [model.numerics, type(model), model._layers, model._input]
     parts += [sorted(name for name in vars(model) if callable(vars(model)[name]))]
-    parts += [vars(layer) for layer in model._layers]
+    for layer in leaves(model):
+        parts += [{k: v for k, v in vars(layer).items() if k != "_losses"}]
+        parts += [vars(p) for p in (layer.activity_regularizer,) if hasattr(p, "__dict__")]
+    for weight in model.weights:
+        parts += [
+            (p, getattr(p, "__dict__", None)) for p in (weight.regularizer, weight.constraint)
+        ]
     if kind != "predict":
         parts += [model._loss, vars(model._loss) if model._loss is not None else None]
         parts += [model._metrics, [vars(m).get("threshold") for m in model._metrics or ()]]

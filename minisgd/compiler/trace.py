@@ -29,7 +29,11 @@ from minisgd.data import ArrayData
 from minisgd.random import SeedGenerator
 from minisgd.tensor import Array, Tensor, Variable
 
-_LAYERS = (layers.Dense, layers.Activation, layers.Flatten, layers.Dropout)
+_LAYERS = (
+    layers.Dense, layers.Activation, layers.Flatten, layers.Dropout, layers.ActivityRegularization,
+    layers.ELU, layers.Identity, layers.LeakyReLU, layers.PReLU, layers.Permute, layers.ReLU,
+    layers.RepeatVector, layers.Rescaling, layers.Reshape, layers.Softmax,
+)  # fmt: skip
 _LOSSES = (
     losses.CategoricalCrossentropy,
     losses.SparseCategoricalCrossentropy,
@@ -119,10 +123,11 @@ def check(model: Any, kind: str, data: ArrayData) -> None:
         own = getattr(function, "__module__", "").startswith("minisgd.")
         if method in vars(model) or (function is not None and not own):
             raise NotCompilableError(f"the model has a `{method}` of its own")
-    for layer in model.layers:
+    for layer in leaves(model):
         _check_layer(layer, kind)
     if kind == "predict":
         return
+    _check_penalties(model)
     loss = model._loss
     if type(loss) not in _LOSSES or loss.fn not in vars(losses).values():
         raise NotCompilableError("the loss is none of minisgd's own")
@@ -168,6 +173,31 @@ def _check_layer(layer: Any, kind: str) -> None:
         raise NotCompilableError(f"layer '{layer.name}' has an activation function of its own")
 
 
+def _check_penalties(model: Any) -> None:
+    """Refuse penalties and constraints that are the user's: they may look at anything."""
+    for weight in model.trainable_weights:
+        for what in ("regularizer", "constraint"):
+            if _is_users(getattr(weight, what)):
+                raise NotCompilableError(f"weight '{weight.path}' has a {what} of its own")
+    for layer in leaves(model):
+        if _is_users(layer.activity_regularizer):
+            raise NotCompilableError(f"layer '{layer.name}' has a regularizer of its own")
+
+
+def _is_users(function: Any) -> bool:
+    known = ("minisgd.regularizers", "minisgd.constraints")
+    return function is not None and type(function).__module__ not in known
+
+
+def leaves(model: Any) -> list[Any]:
+    """The layers of a model; in place of a Sequential among them, its own."""
+    found = []
+    for layer in model.layers:
+        nested = type(layer).__module__ == "minisgd.models" and "call" not in vars(layer)
+        found += leaves(layer) if nested else [layer]
+    return found
+
+
 def _check_dropout(layer: layers.Dropout) -> None:
     if layer.seed_generator is not None and type(layer.seed_generator) is not SeedGenerator:
         raise NotCompilableError(f"layer '{layer.name}' has a seed generator of its own")
@@ -179,7 +209,7 @@ def _check_dropout(layer: layers.Dropout) -> None:
 
 def seed_states(model: Any) -> list[Variable]:
     """What the model's Dropout layers draw from."""
-    dropped = [layer for layer in model.layers if isinstance(layer, layers.Dropout)]
+    dropped = [layer for layer in leaves(model) if isinstance(layer, layers.Dropout)]
     return [layer.seed_generator.state for layer in dropped if layer.seed_generator is not None]
 
 
@@ -194,7 +224,7 @@ def variable_names(model: Any, optimizer: Any) -> dict[str, Variable]:
     named: dict[str, Variable] = {}
     counts: dict[str, int] = {}
     of_weight: dict[int, str] = {}
-    for layer in model.layers:
+    for layer in leaves(model):
         stem = type(layer).__name__.lower()
         name = re.sub(r"\W", "_", layer.name)
         if re.fullmatch(rf"{stem}(_\d+)?", name):
@@ -255,7 +285,7 @@ def _record(
 
     def run(size: int, iterations: int) -> Recording:
         nonlocal prediction
-        recording = Recording()
+        recording = Recording(suffix=f"_{iterations}" if len(phases) > 1 else "")
         for name, tensor in zip(("x", "y", "sample_weight"), _batch(data, size), strict=True):
             if tensor is not None:
                 recording.name(tensor._array, name)
@@ -336,6 +366,7 @@ def _untouched(model: Any, kind: str) -> Iterator[None]:
     try:
         yield
     finally:
+        model._clear_losses()  # stand-ins
         if optimizer is not None:
             optimizer._learning_rate = rate
         if model.compiled:

@@ -2,11 +2,43 @@
 
 from typing import Any
 
-from minisgd.layers.core import Activation, Dense, Dropout, Flatten, Input, InputLayer
+from minisgd.layers.core import Dense, Dropout
+from minisgd.layers.elementwise import (
+    ELU,
+    Activation,
+    ActivityRegularization,
+    Identity,
+    LeakyReLU,
+    PReLU,
+    ReLU,
+    Rescaling,
+    Softmax,
+)
+from minisgd.layers.input_layer import Input, InputLayer
 from minisgd.layers.layer import Layer
+from minisgd.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
 from minisgd.utils.unsupported import explain
 
-__all__ = ["Activation", "Dense", "Dropout", "Flatten", "Input", "InputLayer", "Layer"]
+__all__ = [
+    "ELU",
+    "Activation",
+    "ActivityRegularization",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "Identity",
+    "Input",
+    "InputLayer",
+    "Layer",
+    "LeakyReLU",
+    "PReLU",
+    "Permute",
+    "ReLU",
+    "RepeatVector",
+    "Rescaling",
+    "Reshape",
+    "Softmax",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,64 +1,17 @@
-"""The layers of a multi-layer perceptron: Dense, Activation, Flatten, Dropout, Input."""
+"""The layers of the lesson: Dense and Dropout."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
-from minisgd import activations, initializers, ops, random, saving
-from minisgd.layers.layer import DENSE_OPTIONS, INPUT_OPTIONS, Layer, Shape, _checked_shape
+from minisgd import activations, constraints, initializers, ops, random, regularizers, saving
+from minisgd.layers.layer import Layer, Shape
 from minisgd.tensor import Tensor, Variable
 from minisgd.utils.arguments import check_flag
 
-
-class InputLayer(Layer):
-    """Says what shape of input a Sequential takes; computes nothing.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Shape of one sample; None for a length that may vary.
-    batch_size : int, optional
-    dtype : dtype, optional
-    name : str, optional
-    """
-
-    def __init__(
-        self,
-        shape: Sequence[int | None] | None = None,
-        batch_size: int | None = None,
-        dtype: Any = None,
-        name: str | None = None,
-        batch_shape: Sequence[int | None] | None = None,
-    ) -> None:
-        super().__init__(dtype=dtype, name=name)
-        if (shape is None) == (batch_shape is None):
-            raise ValueError("You must pass a `shape` argument: expected e.g. Input(shape=(784,)).")
-        if shape is not None:
-            batch_shape = (batch_size, *_checked_shape(shape))
-        self.batch_shape: Shape = _checked_shape(batch_shape)
-        self.built = True
-
-    def call(self, inputs: Tensor) -> Tensor:
-        """The input itself."""
-        return inputs
-
-    def get_config(self) -> dict[str, Any]:
-        """Arguments that make an equal layer."""
-        own = {"batch_shape": self.batch_shape, "dtype": self.dtype, "name": self.name}
-        return own | INPUT_OPTIONS
-
-
-def Input(  # noqa: N802  # Keras's name
-    shape: Sequence[int | None] | None = None,
-    batch_size: int | None = None,
-    dtype: Any = None,
-    name: str | None = None,
-    batch_shape: Sequence[int | None] | None = None,
-) -> InputLayer:
-    """First element of a Sequential: the shape of its input. See `InputLayer`."""
-    return InputLayer(shape, batch_size, dtype, name, batch_shape)
+# Options of Keras's that are not supported, with the values that mean "without".
+_OPTIONS = {"quantization_config": None}
 
 
 class Dense(Layer):
@@ -73,6 +26,10 @@ class Dense(Layer):
     use_bias : bool
     kernel_initializer, bias_initializer : str, Initializer or callable
         The former draws its seed here, in the constructor.
+    kernel_regularizer, bias_regularizer, activity_regularizer : optional
+        Penalties on kernel, bias and output: strings, `Regularizer` objects or callables.
+    kernel_constraint, bias_constraint : str, Constraint or callable, optional
+        What replaces kernel and bias after each update.
 
     Attributes
     ----------
@@ -91,6 +48,11 @@ class Dense(Layer):
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
         if not isinstance(units, int) or isinstance(units, bool) or units <= 0:
@@ -99,12 +61,16 @@ class Dense(Layer):
                 f"Received: units={units!r}"
             )
             raise ValueError(msg)
-        super().__init__(**kwargs)
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.units = units
         self.activation = activations.get(activation)
         self.use_bias = check_flag(use_bias, "use_bias")
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
         self.bias: Variable | None = None
         self._features: int | None = None
 
@@ -116,10 +82,14 @@ class Dense(Layer):
             raise ValueError(msg)
         self._features = features
         self.kernel = self.add_weight(
-            (features, self.units), self.kernel_initializer, name="kernel"
-        )
+            (features, self.units), self.kernel_initializer, name="kernel",
+            regularizer=self.kernel_regularizer, constraint=self.kernel_constraint,
+        )  # fmt: skip
         if self.use_bias:
-            self.bias = self.add_weight((self.units,), self.bias_initializer, name="bias")
+            self.bias = self.add_weight(
+                (self.units,), self.bias_initializer, name="bias",
+                regularizer=self.bias_regularizer, constraint=self.bias_constraint,
+            )  # fmt: skip
 
     def check_input(self, shape: Shape) -> None:
         """Refuse inputs of another width than the kernel's, or without a width."""
@@ -158,50 +128,17 @@ class Dense(Layer):
             "use_bias": self.use_bias,
             "kernel_initializer": saving.serialize_keras_object(self.kernel_initializer),
             "bias_initializer": saving.serialize_keras_object(self.bias_initializer),
-            **DENSE_OPTIONS,
+            "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": regularizers.serialize(self.bias_regularizer),
+            "kernel_constraint": constraints.serialize(self.kernel_constraint),
+            "bias_constraint": constraints.serialize(self.bias_constraint),
+            **_OPTIONS,
         }
 
-
-class Activation(Layer):
-    """An activation function as a layer of its own."""
-
-    def __init__(self, activation: Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.activation = activations.get(activation)
-        self.built = True
-
-    def call(self, inputs: Tensor) -> Tensor:
-        """The function of the inputs."""
-        return self.activation(inputs)
-
-    def get_config(self) -> dict[str, Any]:
-        """Arguments that make an equal layer."""
-        return {**super().get_config(), "activation": activations.serialize(self.activation)}
-
-
-class Flatten(Layer):
-    """Each sample as one row: (N, 28, 28) becomes (N, 784)."""
-
-    def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        if data_format not in (None, "channels_last"):
-            msg = f"`data_format`: expected 'channels_last' or None, received {data_format!r}"
-            raise ValueError(msg)
-        self.data_format = "channels_last"
-
-    def call(self, inputs: Tensor) -> Tensor:
-        """The same elements, two axes."""
-        return ops.reshape(inputs, (inputs.shape[0], math.prod(inputs.shape[1:])))
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Batch and the product of the other lengths."""
-        lengths = input_shape[1:]
-        known = [n for n in lengths if n is not None]
-        return (input_shape[0], math.prod(known) if len(known) == len(lengths) else None)
-
-    def get_config(self) -> dict[str, Any]:
-        """Arguments that make an equal layer."""
-        return {**super().get_config(), "data_format": self.data_format}
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Layer with these arguments."""
+        return cls(**saving.drop_defaults(config, _OPTIONS, cls.__name__))
 
 
 class Dropout(Layer):
@@ -246,6 +183,10 @@ class Dropout(Layer):
         if not training or self.seed_generator is None:
             return inputs
         return random.dropout(inputs, self.rate, self.noise_shape, self.seed_generator)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """The input's shape."""
+        return input_shape
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal layer."""

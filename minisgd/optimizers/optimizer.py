@@ -98,7 +98,7 @@ class Optimizer(OptimizerState):
         """Update each variable with its gradient, in order, then count one iteration.
 
         Gradients are scaled back, accumulated and clipped; weights decay, move by the rule, and
-        go into their averages: in this order.
+        go into their averages: in this order. Last come the constraints of variables.
 
         Raises
         ------
@@ -124,6 +124,9 @@ class Optimizer(OptimizerState):
             self._accumulated(updates, factor)
         if self.use_ema:
             self._move_averages()
+        for _, variable, _ in updates:
+            if variable.constraint is not None:
+                _constrain(variable)
         self._iterations.array_inplace()[...] += 1
 
     def _matched(self, grads: Sequence[Any], variables: Sequence[Variable] | None) -> list[Update]:
@@ -295,6 +298,18 @@ class Optimizer(OptimizerState):
     def _overwrite_by_averages(self, variables: Sequence[Variable]) -> None:
         for variable, average in zip(variables, self._averages, strict=True):
             call("copy_inplace", variable.array_inplace().reshape(-1), average._array.reshape(-1))
+
+
+def _constrain(variable: Variable) -> None:
+    """Replace the values by those that the constraint makes of them."""
+    constrained = as_kernel_array(variable.constraint(variable), variable.dtype)
+    if constrained.shape != variable.shape:
+        msg = (
+            f"constraint of '{variable.path}': expected a result of shape {variable.shape}, "
+            f"received {constrained.shape}"
+        )
+        raise ValueError(msg)
+    call("copy_inplace", variable.array_inplace().reshape(-1), constrained.reshape(-1))
 
 
 # --- gradients: each function returns new ones and leaves the caller's alone ---

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from minisgd.saving.arguments import constructor_arguments
 from minisgd.saving.errors import UnknownObjectError, UnreadableFileError
 from minisgd.saving.model_file import load_model, save_model
 from minisgd.saving.registration import (
@@ -25,6 +26,7 @@ __all__ = [
     "CustomObjectScope",
     "UnknownObjectError",
     "UnreadableFileError",
+    "constructor_arguments",
     "custom_object_scope",
     "deserialize_keras_object",
     "drop_defaults",

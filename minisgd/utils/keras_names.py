@@ -23,6 +23,10 @@ _NAMES = {
         LearningRateScheduler ModelCheckpoint OrbaxCheckpoint ProgbarLogger ReduceLROnPlateau
         RemoteMonitor SwapEMAWeights TensorBoard TerminateOnNaN
     """,
+    "constraints": """
+        Constraint MaxNorm MinMaxNorm NonNeg UnitNorm deserialize get max_norm min_max_norm non_neg
+        serialize unit_norm
+    """,
     "datasets": """
         boston_housing california_housing cifar10 cifar100 fashion_mnist imdb mnist reuters
     """,
@@ -143,6 +147,10 @@ _NAMES = {
     "random": """
         SeedGenerator beta binomial categorical dropout gamma normal randint shuffle
         truncated_normal uniform
+    """,
+    "regularizers": """
+        L1 L1L2 L2 OrthogonalRegularizer Regularizer deserialize get l1 l1_l2 l2
+        orthogonal_regularizer serialize
     """,
     "utils": """
         Config CustomObjectScope FeatureSpace Progbar PyDataset Sequence array_to_img

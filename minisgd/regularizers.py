@@ -1,0 +1,191 @@
+"""Penalties on weights and outputs, which are added to the loss (Keras: ``keras.regularizers``)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from minisgd import numerics, ops, saving
+from minisgd.tensor import Tensor
+from minisgd.utils.lookup import look_up
+from minisgd.utils.unsupported import explain
+
+
+class Regularizer:
+    """Base class: a function of a tensor whose value, shape (), is added to the loss."""
+
+    def __call__(self, x: Tensor) -> Any:
+        """Penalty for a weight or an output; none here."""
+        return 0.0
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments that make an equal regularizer."""
+        raise NotImplementedError(f"{self} does not implement get_config()")
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Regularizer with these arguments."""
+        return cls(**config)
+
+
+class L1L2(Regularizer):
+    """``l1 * sum(|x|) + l2 * sum(x**2)``.
+
+    Parameters
+    ----------
+    l1, l2 : float
+        Not negative.
+
+    Raises
+    ------
+    ValueError
+        For a negative or infinite factor, or one that is no number.
+
+    References
+    ----------
+    Keras, ``keras.regularizers.L1L2`` (regularizers/regularizers.py).
+    """
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
+        self.l1 = _checked(l1, "l1", 0.0)
+        self.l2 = _checked(l2, "l2", 0.0)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The penalty, shape ()."""
+        x = ops.convert_to_tensor(x)
+        if numerics.in_graph():
+            # TensorFlow's graph adds the two gradients first, and then to others of `x`.
+            x = ops.reshape(x, x.shape)
+        penalty = ops.convert_to_tensor(0.0, x.dtype)
+        if self.l1 != 0.0:
+            penalty = penalty + self.l1 * ops.sum(ops.absolute(x))
+        if self.l2 != 0.0:
+            penalty = penalty + self.l2 * ops.sum(ops.square(x))
+        return penalty
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments that make an equal regularizer."""
+        return {"l1": self.l1, "l2": self.l2}
+
+
+class L1(Regularizer):
+    """``l1 * sum(|x|)``: pulls every weight towards 0 by the same step.
+
+    Parameters
+    ----------
+    l1 : float
+        Not negative; rounded to float32 as in Keras.
+
+    Raises
+    ------
+    ValueError
+        For a negative or infinite factor, or one that is no number.
+
+    Examples
+    --------
+    >>> from minisgd.regularizers import L1
+    >>> float(L1(0.5)([1.0, -2.0]))
+    1.5
+
+    References
+    ----------
+    Tibshirani, J. R. Stat. Soc. B 58 (1996); Keras, ``keras.regularizers.L1``
+    (regularizers/regularizers.py).
+    """
+
+    def __init__(self, l1: float = 0.01) -> None:
+        self.l1 = ops.convert_to_tensor(_checked(l1, "l1", 0.01))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The penalty, shape ()."""
+        return float(self.l1) * ops.sum(ops.absolute(x))
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments that make an equal regularizer."""
+        return {"l1": float(self.l1)}
+
+
+class L2(Regularizer):
+    """``l2 * sum(x**2)``: pulls every weight towards 0 in proportion to its size.
+
+    Parameters
+    ----------
+    l2 : float
+        Not negative.
+
+    Raises
+    ------
+    ValueError
+        For a negative or infinite factor, or one that is no number.
+
+    References
+    ----------
+    Hoerl and Kennard, Technometrics 12 (1970); Keras, ``keras.regularizers.L2``
+    (regularizers/regularizers.py).
+    """
+
+    def __init__(self, l2: float = 0.01) -> None:
+        self.l2 = _checked(l2, "l2", 0.01)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The penalty, shape ()."""
+        return self.l2 * ops.sum(ops.square(x))
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments that make an equal regularizer."""
+        return {"l2": self.l2}
+
+
+l1, l2, l1_l2 = L1, L2, L1L2  # Keras has both names
+
+_BY_NAME: dict[str, Any] = {
+    "Regularizer": Regularizer, "L1": L1, "L2": L2, "L1L2": L1L2,
+    "regularizer": Regularizer, "l1": L1, "l2": L2, "l1l2": L1L2,
+    # Keras's documentation has this name, though its `get` refuses it.
+    "l1_l2": lambda: L1L2(l1=0.01, l2=0.01),
+}  # fmt: skip
+
+
+def get(identifier: Any) -> Any:
+    """Regularizer with a name or configuration; a class is called, None and functions stay.
+
+    Raises
+    ------
+    ValueError
+        If there is none with that name, or it is no function.
+    """
+    if isinstance(identifier, dict):
+        identifier = deserialize(identifier)
+    elif isinstance(identifier, str):
+        identifier = look_up(identifier, _BY_NAME, "regularizer")()
+    elif isinstance(identifier, type):
+        identifier = identifier()
+    if identifier is None or callable(identifier):
+        return identifier
+    return look_up(identifier, _BY_NAME, "regularizer")  # raises
+
+
+def serialize(regularizer: Any) -> Any:
+    """Regularizer as a dict in Keras's form."""
+    return saving.serialize_keras_object(regularizer)
+
+
+def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+    """Regularizer from the dict that `serialize` (ours or Keras's) wrote."""
+    return saving.deserialize_keras_object(config, custom_objects)
+
+
+def _checked(value: Any, name: str, default: float) -> float:
+    """A factor as a float; None is the default."""
+    value = default if value is None else value
+    if not isinstance(value, float | int) or not math.isfinite(value) or value < 0:
+        msg = (
+            f"Invalid value for argument {name}: expected a non-negative float."
+            f"Received: {name}={value}"
+        )
+        raise ValueError(msg)
+    return float(value)
+
+
+def __getattr__(name: str) -> Any:
+    return explain(__name__, name)
