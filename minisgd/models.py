@@ -11,6 +11,8 @@ from typing import Any
 from minisgd import ops, saving
 from minisgd.layers import InputLayer, Layer
 from minisgd.layers.layer import Shape, checked_shape
+from minisgd.layers.tracking import flatten, unique
+from minisgd.metrics.compiled import Unweighted, Weighted
 from minisgd.saving.model_file import clone_model, load_model, model_from_json, save_model
 from minisgd.tensor import Tensor
 from minisgd.trainer import Trainer
@@ -234,6 +236,17 @@ class Sequential(Trainer, Layer):
                 f"input has incompatible shape {shape}"
             )
             raise ValueError(msg)
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The loss tracker, the metrics of `compile`, and those that are attributes."""
+        own = [m for layer in [self, *flatten(self)] for m in layer._own_metrics]
+        found = unique([*Trainer.metrics.__get__(self), *own])
+        if type(self).train_step is Trainer.train_step:
+            return found
+        # A step of the user's own may give sample weights to all: here only to weighted metrics.
+        unweighted = [m for m in self._metrics or () if not isinstance(m, Weighted)]
+        return [Unweighted(m) if m in unweighted else m for m in found]
 
     # --- configuration ---
     def get_config(self) -> dict[str, Any]:

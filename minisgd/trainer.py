@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,11 @@ from minisgd.metrics import compiled
 from minisgd.tape import GradientTape
 from minisgd.tensor import Array, Tensor, Variable
 from minisgd.utils.arguments import check_flags
+from minisgd.utils.batches import (
+    pack_x_y_sample_weight,
+    plain_logs,
+    unpack_x_y_sample_weight,
+)
 from minisgd.utils.interrupts import WholeSteps
 
 Logs = dict[str, float]
@@ -176,10 +182,10 @@ class Trainer:
             Running figures since the start of the epoch, this batch included; its loss is the one
             before the update.
         """
-        x, y, sample_weight = data
+        x, y, sample_weight = unpack_x_y_sample_weight(data)
         with GradientTape() as tape:
             y_pred = self(x, training=True)
-            loss = self.compute_loss(x, y, y_pred, sample_weight)
+            loss = self._compute_loss(x, y, y_pred, sample_weight, training=True)
             scaled_loss = loss if self.optimizer is None else self.optimizer.scale_loss(loss)
         self._loss_tracker.update_state(loss, sample_weight=len(x))
 
@@ -191,15 +197,15 @@ class Trainer:
 
     def test_step(self, data: Batch) -> Logs:
         """Loss and metrics of one batch, as running figures; nothing is learnt."""
-        x, y, sample_weight = data
+        x, y, sample_weight = unpack_x_y_sample_weight(data)
         y_pred = self(x, training=False)
-        loss = self.compute_loss(x, y, y_pred, sample_weight)
+        loss = self._compute_loss(x, y, y_pred, sample_weight, training=False)
         self._loss_tracker.update_state(loss, sample_weight=len(x))
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
     def predict_step(self, data: Batch) -> Tensor:
         """Predictions for one batch."""
-        y_pred = self(data[0], training=False)
+        y_pred = self(unpack_x_y_sample_weight(data)[0], training=False)
         return ops.cast(y_pred, np.float32) if self.numerics.wide else y_pred
 
     def compute_loss(
@@ -219,6 +225,24 @@ class Trainer:
         if not found:
             raise ValueError("No loss to compute. Provide a `loss` argument in `compile()`.")
         return found[0] if len(found) == 1 else ops.sum(ops.stack(found))
+
+    def _compute_loss(self, x: Any, y: Any, y_pred: Any, weight: Any, training: bool) -> Tensor:
+        """`compute_loss`, of which a user's own may lack ``training``."""
+        if "training" in inspect.signature(self.compute_loss).parameters:
+            return self.compute_loss(x, y, y_pred, weight, training=training)
+        return self.compute_loss(x, y, y_pred, weight)
+
+    def _step(self, kind: str, data: Batch) -> Any:
+        """One train, test or predict step; one of the user's own gets Keras's form of a batch."""
+        step = getattr(self, f"{kind}_step")
+        if getattr(type(self), f"{kind}_step") is getattr(Trainer, f"{kind}_step"):
+            return step(data)
+        return plain_logs(step(data[:1] if data[1] is None else pack_x_y_sample_weight(*data)))
+
+    def _logs_of(self, logs: Any) -> Logs:
+        """The running figures; if the step returned others than these, the latest of those."""
+        figures = self.get_metrics_result()
+        return figures if logs is None or logs.keys() == figures.keys() else logs
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Logs:
         """Take the batch into the metrics; returns all running figures."""
@@ -342,10 +366,11 @@ class Trainer:
                 if not iterator.in_epoch:
                     self.reset_metrics()
                 hooks.on_epoch_begin(epoch)
-                for _ in self._steps(runner, hooks, epoch):
+                logs = None
+                for logs in self._steps(runner, hooks, epoch):  # noqa: B007  # the last ones
                     if self.stop_training:
                         break
-                epoch_logs = dict(sorted(self.get_metrics_result().items()))
+                epoch_logs = dict(sorted(self._logs_of(logs).items()))
                 if validation is not None and is_due(epoch, validation_freq):
                     results = self._run_test(validation, hooks)
                     epoch_logs |= {f"val_{k}": v for k, v in sorted(results.items())}
@@ -364,7 +389,6 @@ class Trainer:
     def _steps(self, runner: Runner, hooks: CallbackList, epoch: int = 0) -> Iterator[Any]:
         """Run an epoch's steps one by one, or compiled many at once; yields what comes out."""
         kind = runner.kind
-        step_function = getattr(self, f"{kind}_step")
         on_begin = getattr(hooks, f"on_{kind}_batch_begin")
         on_end = getattr(hooks, f"on_{kind}_batch_end")
         watch = runner.iterator.watch
@@ -374,7 +398,7 @@ class Trainer:
                 result = runner.run(span)
                 if result is None:  # not compiled
                     with self._numerics_scope():
-                        result = step_function(span.batch())
+                        result = self._step(kind, span.batch())
                     result = result.numpy() if kind == "predict" else result
             watch.see(result)
             logs = {"outputs": result} if kind == "predict" else result
@@ -389,7 +413,9 @@ class Trainer:
         x, y, weight = data.first_sample()
         with trying(self, data):
             y_pred = self(x, training=False)
-            self.compute_loss(x, y, y_pred, weight)
+            own_step = type(self).train_step is not Trainer.train_step and self._loss is None
+            if type(self).compute_loss is Trainer.compute_loss and not own_step:
+                self.compute_loss(x, y, y_pred, weight)
         if self._loss is not None and data.y is not None:
             self._loss.check_targets(data.y, y_pred.shape[-1])
         if self.compiled and y is not None:
@@ -446,10 +472,13 @@ class Trainer:
         self.reset_metrics()
         iterator.restart()
         hooks.on_test_begin()
-        for _ in self._steps(Runner(self, "test", iterator, hooks, 1), hooks):
+        logs = None
+        for logs in self._steps(  # noqa: B007  # the last ones
+            Runner(self, "test", iterator, hooks, 1), hooks
+        ):
             if self.stop_evaluating:
                 break
-        results = self.get_metrics_result()
+        results = self._logs_of(logs)
         hooks.on_test_end(results)
         return results
 
@@ -500,38 +529,39 @@ class Trainer:
     ) -> Any:
         """One training step on this batch; returns its loss (and metrics) before the update."""
         self._assert_compiled("train_on_batch")
-        return self._on_batch(self.train_step, x, y, sample_weight, class_weight, return_dict)
+        return self._on_batch("train", x, y, sample_weight, class_weight, return_dict)
 
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
         """Loss (and metrics) of this batch."""
         self._assert_compiled("test_on_batch")
-        return self._on_batch(self.test_step, x, y, sample_weight, None, return_dict)
+        return self._on_batch("test", x, y, sample_weight, None, return_dict)
 
     def predict_on_batch(self, x: Any) -> Array:
         """Outputs for this batch, as an array."""
-        return np.array(self._on_all(self.predict_step, whole_batch(x)))
+        return np.array(self._on_all("predict", whole_batch(x)))
 
     def _on_batch(
-        self, step: Any, x: Any, y: Any, weight: Any, class_weight: Any, return_dict: bool
+        self, kind: str, x: Any, y: Any, weight: Any, class_weight: Any, return_dict: bool
     ) -> Any:
         data = whole_batch(x, y, weight, class_weight)
         self.reset_metrics()
-        logs = self._on_all(step, data)
+        logs = self._on_all(kind, data)
         return dict(sorted(logs.items())) if return_dict else self._in_order(logs)
 
-    def _on_all(self, step: Any, data: ArrayData) -> Any:
+    def _on_all(self, kind: str, data: ArrayData) -> Any:
         """What a step returns for all samples."""
         watch = NumericsWatch(self, data)
         with self._numerics_scope():
-            result = step(next(data.batches()))
+            result = self._step(kind, next(data.batches()))
         watch.see(result)
         return result
 
     def _in_order(self, logs: Logs) -> Any:
-        """Values in the order of `metrics_names`; a single one by itself."""
-        values = [logs[name] for name in self.metrics_names]
+        """Values in the order of `metrics_names`, others last; a single one by itself."""
+        names = [name for name in self.metrics_names if name in logs]
+        values = [logs[name] for name in [*names, *sorted(logs.keys() - names)]]
         return values[0] if len(values) == 1 else values
 
 

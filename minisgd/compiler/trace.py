@@ -41,7 +41,7 @@ _LOSSES = (
 )
 _METHODS = (
     "train_step", "test_step", "predict_step", "compute_loss", "compute_metrics",
-    "get_metrics_result", "__call__", "call",
+    "get_metrics_result", "metrics", "reset_metrics", "__call__", "call",
 )  # fmt: skip
 
 traces = 0  # how many steps were recorded in this process
@@ -120,9 +120,12 @@ def check(model: Any, kind: str, data: ArrayData) -> None:
         raise NotCompilableError(f"numerics='{model.numerics.name}' computes with other kernels")
     for method in _METHODS:
         function = getattr(type(model), method, None)
+        function = getattr(function, "fget", function)  # of a property
         own = getattr(function, "__module__", "").startswith("minisgd.")
         if method in vars(model) or (function is not None and not own):
             raise NotCompilableError(f"the model has a `{method}` of its own")
+    if model._own_metrics:
+        raise NotCompilableError("the model has metrics of its own")
     for layer in leaves(model):
         _check_layer(layer, kind)
     if kind == "predict":

@@ -37,6 +37,23 @@ class Weighted:
         self.metric.update_state(y_true, y_pred, sample_weight=sample_weight)
 
 
+class Unweighted:
+    """An entry of `metrics` as a user's own `train_step` sees it: it takes no notice of weights.
+
+    Keras has an object for all entries there, which does the same.
+    """
+
+    def __init__(self, metric: Metric) -> None:
+        self.metric = metric
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Take in one batch."""
+        self.metric.update_state(y_true, y_pred)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.metric, name)
+
+
 def flattened(entries: Any, argument: str) -> list[Any]:
     """The entries of `metrics` or `weighted_metrics` in a list, each known to stand for a metric.
 

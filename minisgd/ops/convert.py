@@ -39,6 +39,10 @@ def convert_to_tensor(x: Any, dtype: Any = None) -> Tensor:
     """
     if isinstance(x, Tensor):
         return x if dtype is None or x.dtype == dtype else cast(x, dtype)
+    if isinstance(x, list | tuple) and any(isinstance(part, Tensor) for part in x):
+        from minisgd.ops.shape import stack  # which needs this function
+
+        return convert_to_tensor(stack(x), dtype)
     array = np.array(x, order="C")
     if array.dtype.kind not in "fiub":
         msg = f"Invalid dtype: {array.dtype}. `x`: expected numbers, received {type(x).__name__}."
