@@ -4,10 +4,10 @@
 
     layers/<class in snake case>[_<n>]/vars/0, 1, ...    attribute name: the layer's name
     optimizer/vars/0, 1, ...                             iteration, learning rate, velocities
-    vars                                                 no members; the model's name
+    vars                                                 the model's own variables, and its name
 
 The groups count the layers of one class (dense, dense_1, ...); a Sequential among them has
-``layers`` of its own. The names of layers are written and never compared: a file fits every model
+``layers`` of its own, other layers have a group for each attribute that is a layer or has some. The names of layers are written and never compared: a file fits every model
 of the same structure. Each array has an attribute ``sha256``, which Keras ignores.
 """
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _SUFFIX, _MODEL_SUFFIX, _TENSORS_SUFFIX = ".weights.h5", ".keras", ".safetensors"
 _OPTIMIZER = "optimizer"
+_BOOKKEEPING = {"_layers", "_arguments"}  # attributes that list layers of other attributes
 
 
 def save_weights(
@@ -243,10 +244,11 @@ def _match(model: Sequential, file: Reader) -> _Match:
     """Compare the file with the model; nothing is assigned."""
     found = _Match([], [], [])
     expected: dict[str, set[str]] = {}
-    for group, layer in _groups(model):
+    for group, layer in [("", model), *_groups(model)]:
         parent, _, name = group.rpartition("/")
-        expected.setdefault(parent, set()).add(name)
-        path, names = f"{group}/vars", [w.name for w in _own_weights(layer)]
+        if parent.endswith("layers"):
+            expected.setdefault(parent, set()).add(name)
+        path, names = f"{group}/vars".lstrip("/"), [w.name for w in _own_weights(layer)]
         number = len(file.datasets(path))
         if number != len(names):
             reason = (
@@ -300,37 +302,71 @@ def write_weights(model: Sequential, target: Path | IO[bytes]) -> None:
         optimizer = model.optimizer
         if optimizer is not None:
             write_group(file, f"{_OPTIMIZER}/vars", optimizer.name, _values(optimizer.variables))
-        write_group(file, "vars", model.name, ())
+        write_group(file, "vars", model.name, _values(_own_weights(model)))
 
 
 def _values(variables: Iterable[Variable]) -> list[Array]:
     return [variable.numpy() for variable in variables]
 
 
-def _groups(model: Any, above: str = "") -> Iterator[tuple[str, Any]]:
-    """Group of each layer, and the layer; those of a Sequential in it come after it."""
+def _groups(model: Any) -> Iterator[tuple[str, Any]]:
+    """Group of each layer, and the layer; those in it come after it, each once."""
+    seen = {id(model)}
+
+    def inside(owner: Any, above: str) -> Iterator[tuple[str, Any]]:
+        for path, layer in _children(owner, above):
+            if id(layer) not in seen:
+                seen.add(id(layer))
+                yield path, layer
+                yield from inside(layer, f"{path}/")
+
+    return inside(model, "")
+
+
+def _children(owner: Any, above: str) -> Iterator[tuple[str, Any]]:
+    """Layers of a Sequential, or those that are attributes, with their groups (Keras's order)."""
+    if hasattr(owner, "layers"):
+        yield from _members(owner.layers, f"{above}layers")
+        return
+    for name in sorted(vars(owner), key=lambda name: (name.startswith("_"), name)):
+        value = vars(owner)[name]
+        if name not in _BOOKKEEPING and isinstance(value, list | tuple | dict):
+            yield from _members(value, f"{above}{name}")
+        elif hasattr(value, "trainable_weights"):
+            yield f"{above}{name}", value
+
+
+def _members(container: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Layers in a list, tuple or dict: their groups count those of one class."""
     counts: dict[str, int] = {}
-    for layer in model.layers:
-        name = to_snake_case(type(layer).__name__)
+    for value in container.values() if isinstance(container, dict) else container:
+        nested = isinstance(value, list | tuple | dict)
+        if not nested and not hasattr(value, "trainable_weights"):
+            continue
+        name = "container" if nested else to_snake_case(type(value).__name__)
         count = counts.get(name, 0)
         counts[name] = count + 1
-        path = f"{above}layers/{name}_{count}" if count else f"{above}layers/{name}"
-        yield path, layer
-        if hasattr(layer, "layers"):
-            yield from _groups(layer, f"{path}/")
+        group = f"{path}/{name}_{count}" if count else f"{path}/{name}"
+        if nested:
+            yield from _members(value, group)
+        else:
+            yield group, value
 
 
 def _own_weights(layer: Any) -> list[Variable]:
     """Weights of a layer that no layer inside it owns."""
-    return [] if hasattr(layer, "layers") else layer.weights
+    return [*layer._trainable_variables, *layer._non_trainable_variables]
 
 
 def _by_name(model: Sequential) -> Iterator[tuple[str, Variable]]:
     """Weights by name in a safetensors file: ``dense.kernel``, ``dense_1.kernel``, ..."""
-    for group, layer in _groups(model):
+    for group, layer in [("", model), *_groups(model)]:
         prefix = group.replace("layers/", "").replace("/", ".")
+        counts: dict[str, int] = {}
         for weight in _own_weights(layer):
-            yield f"{prefix}.{weight.name}", weight
+            name = f"{prefix}.{weight.name}" if prefix else weight.name
+            count = counts[name] = counts.get(name, -1) + 1
+            yield f"{name}_{count}" if count else name, weight
 
 
 def checked_path(filepath: Any, suffixes: tuple[str, ...], complaint: str) -> Path:
