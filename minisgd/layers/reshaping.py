@@ -57,7 +57,13 @@ class Reshape(Layer):
     def __init__(self, target_shape: Sequence[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         shape = tuple(target_shape)
-        if any(n < -1 for n in shape) or shape.count(-1) > 1:
+        if shape.count(-1) > 1:
+            msg = (
+                "There must be at most one unknown dimension (-1) in `target_shape`. Received: "
+                f"target_shape={shape}."
+            )
+            raise ValueError(msg)
+        if any(not isinstance(n, int) or n < -1 for n in shape):
             msg = (
                 "Each dimension in `target_shape` must be a non-negative integer, or `-1` for a "
                 f"single unknown dimension. Received: target_shape={shape}."

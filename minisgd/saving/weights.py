@@ -7,8 +7,9 @@
     vars                                                 the model's own variables, and its name
 
 The groups count the layers of one class (dense, dense_1, ...); a Sequential among them has
-``layers`` of its own, other layers have a group for each attribute that is a layer or has some. The names of layers are written and never compared: a file fits every model
-of the same structure. Each array has an attribute ``sha256``, which Keras ignores.
+``layers`` of its own, other layers have a group for each attribute that is a layer or has some.
+The names of layers are written and never compared: a file fits every model of the same structure.
+Each array has an attribute ``sha256``, which Keras ignores.
 """
 
 from __future__ import annotations
