@@ -275,11 +275,6 @@ def _transpose(printer: Printer, call: Call, inputs: list[str]) -> str:
     return f"np.transpose({inputs[0]}, {call.params[0]}).copy()"
 
 
-def _is_maximum(printer: Printer, call: Call, inputs: list[str]) -> str:
-    a, b = inputs
-    return f"({a} >= {b}) | ({a} != {a})"
-
-
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(
         (
@@ -317,13 +312,7 @@ _RULES: dict[str, Rule] = {
     "log": _named("logarithm"),
     "log1p": _named("logarithm_1p"),
     **{name: _numpy(name) for name in ("equal", "greater", "greater_equal", "less", "less_equal")},
-    "absolute": _numpy("abs"),
-    "sign": _numpy("sign"),
-    "square": lambda printer, call, inputs: f"{printer.use('multiply')}({inputs[0]}, {inputs[0]})",
-    "sqrt": _flat("square_root"),
-    "sqrt_vjp": _flat("square_root_vjp"),
     "concatenate": _concatenate,
-    "is_maximum": _is_maximum,
     "slice": _slice,
     "transpose": _transpose,
     "sum_all": _sum_all,

@@ -15,7 +15,6 @@ from minisgd import constraints, initializers, numerics, ops, regularizers, savi
 from minisgd.layers.tracking import Owner, flatten, unique
 from minisgd.saving.limits import spend
 from minisgd.tensor import Array, Tensor, Variable
-from minisgd.utils.arguments import check_flag
 from minisgd.utils.naming import auto_name
 
 Shape = tuple[int | None, ...]
