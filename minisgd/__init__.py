@@ -14,6 +14,7 @@ from minisgd import (
     activations,
     callbacks,
     compiler,
+    config,
     constraints,
     datasets,
     initializers,
@@ -30,8 +31,12 @@ from minisgd import (
 )
 from minisgd.compiler import get_threads, set_threads
 from minisgd.gradcheck import GradCheckError, gradcheck, hvp
+from minisgd.initializers import Initializer
 from minisgd.layers import Input, Layer
+from minisgd.losses import Loss
+from minisgd.metrics import Metric
 from minisgd.models import Sequential
+from minisgd.optimizers import Optimizer
 from minisgd.tape import GradientTape
 from minisgd.tensor import Tensor, Variable
 from minisgd.utils.unsupported import explain
@@ -41,14 +46,19 @@ __version__ = "0.1.0"
 __all__ = [
     "GradCheckError",
     "GradientTape",
+    "Initializer",
     "Input",
     "Layer",
+    "Loss",
+    "Metric",
+    "Optimizer",
     "Sequential",
     "Tensor",
     "Variable",
     "activations",
     "callbacks",
     "compiler",
+    "config",
     "constraints",
     "datasets",
     "get_threads",
@@ -66,7 +76,13 @@ __all__ = [
     "saving",
     "set_threads",
     "utils",
+    "version",
 ]
+
+
+def version() -> str:
+    """Version of minisgd."""
+    return __version__
 
 
 def __getattr__(name: str) -> Any:

@@ -223,6 +223,14 @@ class Variable(Tensor):
         self.array_inplace()[...] = new
         return self
 
+    def assign_add(self, value: Any) -> Variable:
+        """Add `value` (changes the variable in place) and return it."""
+        return self.assign(self._array + np.asarray(value, self.dtype))
+
+    def assign_sub(self, value: Any) -> Variable:
+        """Subtract `value` (changes the variable in place) and return it."""
+        return self.assign(self._array - np.asarray(value, self.dtype))
+
     def array_inplace(self) -> Array:
         """The array itself, for code that is about to change it: counts as a change."""
         self.version += 1

@@ -29,7 +29,7 @@ SOURCES = sorted(path for room in ROOMS for path in room.rglob("*.py"))
 FLOORS = [
     ["tensor"],
     ["primitive", "utils"],
-    ["numerics"],
+    ["config", "numerics"],
     ["saving"],
     ["ops", "plots"],
     ["random", "tape", "activations"],

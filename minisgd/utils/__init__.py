@@ -12,7 +12,11 @@ from minisgd.saving.registration import (
     register_keras_serializable,
 )
 from minisgd.saving.serialization import deserialize_keras_object, serialize_keras_object
-from minisgd.utils.batches import pack_x_y_sample_weight, unpack_x_y_sample_weight
+from minisgd.utils.batches import (
+    normalize,
+    pack_x_y_sample_weight,
+    unpack_x_y_sample_weight,
+)
 from minisgd.utils.categorical import to_categorical
 from minisgd.utils.naming import clear_session
 from minisgd.utils.progbar import Progbar
@@ -30,9 +34,10 @@ __all__ = [
     "get_registered_name",
     "get_registered_object",
     "model_to_dot",
+    "normalize",
+    "pack_x_y_sample_weight",
     "plot_history",
     "plot_model",
-    "pack_x_y_sample_weight",
     "register_keras_serializable",
     "serialize_keras_object",
     "set_random_seed",

@@ -1,9 +1,13 @@
-"""Batches as Keras hands them to a `train_step`: (x,), (x, y) or (x, y, sample_weight)."""
+"""What a `train_step` of one's own needs: batches joined and taken apart, arrays normalized."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
+
+from minisgd.tensor import Array
 
 
 def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
@@ -58,3 +62,32 @@ def plain_logs(logs: Any) -> Any:
         except (TypeError, ValueError):
             plain[name] = value
     return plain
+
+
+def normalize(x: Any, axis: int = -1, order: float = 2) -> Array:
+    """A copy of an array with norms of 1 along an axis; rows of zeros stay.
+
+    >>> normalize(np.array([[3.0, 4.0], [0.0, 0.0]]))
+    array([[0.6, 0.8],
+           [0. , 0. ]])
+
+    Parameters
+    ----------
+    x : array_like
+    axis : int
+    order : float
+        Of the norm: 2 is the Euclidean one.
+
+    Notes
+    -----
+    Keras takes axis 0 for the last one.
+
+    References
+    ----------
+    Keras, ``keras.utils.normalize`` (utils/numerical_utils.py).
+    """
+    array = np.asarray(x)
+    norm = np.atleast_1d(np.linalg.norm(array, order, axis))
+    norm[norm == 0] = 1
+    normalized: Array = array / np.expand_dims(norm, axis)
+    return normalized

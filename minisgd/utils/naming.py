@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from collections import defaultdict
 
@@ -23,6 +24,13 @@ def auto_name(prefix: str) -> str:
     return f"{prefix}_{count}" if count else prefix
 
 
-def clear_session() -> None:
-    """Start all names anew (Keras: ``keras.utils.clear_session``)."""
+def clear_session(free_memory: bool = True) -> None:
+    """Start all names anew, and collect what is no longer used unless `free_memory` is False.
+
+    References
+    ----------
+    Keras, ``keras.utils.clear_session`` (backend/common/global_state.py).
+    """
+    if free_memory:
+        gc.collect()
     _used.clear()
