@@ -151,10 +151,11 @@ class Layer:
         """Make a variable that belongs to this layer; see `Variable`."""
         spend(shape, np.dtype(dtype or self.dtype).itemsize, f"{self.name}/{name}")
         values = initializers.get(initializer)(tuple(shape), dtype=dtype or self.dtype)
-        if np.shape(values) != tuple(shape):
+        found = np.asarray(values)
+        if found.shape != tuple(shape) or found.dtype.kind not in "fiub":
             msg = (
-                f"weight '{self.name}/{name}': expected values of shape {tuple(shape)} of its "
-                f"initializer, received {np.shape(values)} from {initializer!r}"
+                f"weight '{self.name}/{name}': expected numbers of shape {tuple(shape)} of its "
+                f"initializer, received {found.dtype} of shape {found.shape} from {initializer!r}"
             )
             raise ValueError(msg)
         variable = Variable(values, name, dtype or self.dtype, trainable and self._trainable)
