@@ -226,7 +226,6 @@ def test_initial_epoch():
 
 
 @pytest.mark.parametrize("epochs", [0, 2])
-@pytest.mark.filterwarnings("ignore:`initial_epoch`")
 def test_no_epoch_to_train(epochs):
     x, y = data(8)
     model = mlp()

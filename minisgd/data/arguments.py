@@ -21,7 +21,7 @@ def checked_counts(
     """`epochs` and `initial_epoch` as ints of at least 0; the others are at least 1, or None.
 
     With ``epochs=0`` nothing is trained and the History is empty. A warning says so where that
-    can't be meant: if `initial_epoch` is not below `epochs`. (Keras does nothing, in silence.)
+    can't be meant: if `initial_epoch` is beyond `epochs`. (Keras does nothing, in silence.)
 
     Raises
     ------
@@ -38,9 +38,9 @@ def checked_counts(
     _check_frequency(validation_freq)
     epochs = whole_number(epochs, "epochs", 0)
     initial_epoch = whole_number(initial_epoch, "initial_epoch", 0)
-    if initial_epoch >= epochs > 0:
+    if initial_epoch > epochs > 0:
         warn_user(
-            f"`initial_epoch`: expected a number below `epochs`={epochs}, received {initial_epoch}:"
+            f"`initial_epoch`: expected at most `epochs`={epochs}, received {initial_epoch}:"
             " nothing is trained. `epochs` is the number of the last epoch, not how many follow."
         )
     return epochs, initial_epoch

@@ -110,7 +110,8 @@ def weights_from_classes(y: Array, class_weight: Mapping[Any, float]) -> Array:
     one_hot = y.ndim > 1 and y.shape[-1] > 1
     classes = y.shape[-1] if one_hot else math.inf
     for key, weight in class_weight.items():
-        is_class = isinstance(key, int | np.integer) and 0 <= key < classes
+        whole = isinstance(key, int | np.integer) and not isinstance(key, bool)
+        is_class = whole and 0 <= key < classes
         is_number = isinstance(weight, int | float | np.number) and not isinstance(weight, bool)
         if not (is_class and is_number and math.isfinite(weight) and weight >= 0):
             limit = f" ({classes} classes)" if one_hot else ""
@@ -130,7 +131,8 @@ def split_for_validation(arrays: Arrays, fraction: float) -> tuple[Arrays, Array
     ValueError
         If `fraction` is not in (0, 1) or one part would be empty.
     """
-    if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 < fraction < 1:
+    number = isinstance(fraction, int | float | np.floating) and not isinstance(fraction, bool)
+    if not number or not 0 < fraction < 1:
         msg = f"`validation_split`: expected a number from 0 to 1 (excluded), received {fraction!r}"
         raise ValueError(msg)
     n = len(arrays[0])
@@ -198,7 +200,9 @@ class ArrayData:
         arrays = {"x": self.x, "y": self.y, "sample_weight": self.sample_weight}
         self.num_samples = check_cardinality(arrays)
         default = math.ceil(self.num_samples / steps) if steps else 32
-        self.batch_size = positive_int(batch_size, "batch_size", default)
+        # All that are larger than the data are the same, and none needs memory for itself.
+        size = positive_int(batch_size, "batch_size", default)
+        self.batch_size = min(size, self.num_samples + 1)
         self.num_batches = math.ceil(self.num_samples / self.batch_size)
         self._shuffle, self._reshuffle = shuffle, reshuffle
 

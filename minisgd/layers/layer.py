@@ -285,10 +285,11 @@ class Layer(Owner):
         penalty, limit = regularizers.get(regularizer), constraints.get(constraint)
         spend(lengths, dtype.itemsize, f"{self.name}/{name}")
         values = initializers.get(initializer)(lengths, dtype=dtype)
-        if np.shape(values) != lengths:
+        found = np.asarray(values)
+        if found.shape != lengths or found.dtype.kind not in "fiub":
             msg = (
-                f"weight '{self.name}/{name}': expected values of shape {lengths} of its "
-                f"initializer, received {np.shape(values)} from {initializer!r}"
+                f"weight '{self.name}/{name}': expected numbers of shape {lengths} of its "
+                f"initializer, received {found.dtype} of shape {found.shape} from {initializer!r}"
             )
             raise ValueError(msg)
         variable = Variable(values, name, dtype, trainable)

@@ -47,6 +47,17 @@ def check_rate(rate: float, source: str = "`learning_rate`") -> float:
     raise ValueError(msg)
 
 
+def as_rate(value: Any, source: str = "`learning_rate`") -> Any:
+    """One number, of any kind, as a float32 that can train; see `check_rate`."""
+    try:
+        if isinstance(value, str) or np.ndim(value):
+            raise TypeError
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{source}: expected one number, received {value!r}") from None
+    return np.float32(check_rate(number, source))
+
+
 def refuse_rate(rate: Any) -> NoReturn:
     """Raise for what is neither a float nor a schedule nor a function."""
     hint = f" (write {float(rate)})" if isinstance(rate, int | np.number) else ""

@@ -25,6 +25,7 @@ import numpy as np
 import minisgd_kernels as kernels
 from minisgd.tensor import Tensor
 from minisgd.utils import objects
+from minisgd.utils.arguments import check_flag
 from minisgd.utils.lookup import did_you_mean
 
 __all__ = [
@@ -133,7 +134,7 @@ class ExponentialDecay(_Configured):
         self.initial_learning_rate = _rate(initial_learning_rate, "initial_learning_rate")
         self.decay_steps = _positive(decay_steps, "decay_steps")
         self.decay_rate = _rate(decay_rate, "decay_rate")
-        self.staircase = staircase
+        self.staircase = check_flag(staircase, "staircase")
         self.name = name
 
     def __call__(self, step: Any) -> Tensor:
@@ -185,7 +186,7 @@ class InverseTimeDecay(_Configured):
         self.initial_learning_rate = _rate(initial_learning_rate, "initial_learning_rate")
         self.decay_steps = _positive(decay_steps, "decay_steps")
         self.decay_rate = _rate(decay_rate, "decay_rate")
-        self.staircase = staircase
+        self.staircase = check_flag(staircase, "staircase")
         self.name = name
 
     def __call__(self, step: Any) -> Tensor:
@@ -290,7 +291,7 @@ class PolynomialDecay(_Configured):
         self.decay_steps = _positive(decay_steps, "decay_steps")
         self.end_learning_rate = _rate(end_learning_rate, "end_learning_rate")
         self.power = _rate(power, "power")
-        self.cycle = cycle
+        self.cycle = check_flag(cycle, "cycle")
         self.name = name
 
     def __call__(self, step: Any) -> Tensor:

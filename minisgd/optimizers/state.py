@@ -149,7 +149,7 @@ class OptimizerState:
         if callable(value):
             self._learning_rate = value
         elif isinstance(self._learning_rate, Variable):
-            self._learning_rate.assign(np.float32(arguments.check_rate(float(value))))
+            self._learning_rate.assign(arguments.as_rate(value))
         else:
             scheduled = isinstance(self._learning_rate, LearningRateSchedule)
             kind = "LearningRateSchedule" if scheduled else "callable"
@@ -180,13 +180,7 @@ class OptimizerState:
         else:
             rate = self._learning_rate(Tensor(np.asarray(step)))
             source = f"learning rate schedule '{type(self._learning_rate).__name__}' at step {step}"
-        try:
-            rate = np.float32(rate)
-        except (TypeError, ValueError):
-            msg = f"{source}: expected one number, received {rate!r}"
-            raise ValueError(msg) from None
-        arguments.check_rate(float(rate), source)
-        return rate
+        return arguments.as_rate(rate, source)
 
     # --- configuration ---
     def get_config(self) -> dict[str, Any]:

@@ -45,6 +45,10 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Array:
         first = labels[numbers != labels].flat[0]
         msg = f"`x`: expected whole numbers, received {first}; round labels before the call"
         raise ValueError(msg)
+    if num_classes is not None:
+        whole = isinstance(num_classes, int | np.integer) and not isinstance(num_classes, bool)
+        if not whole or num_classes < 1:
+            raise ValueError(f"`num_classes`: expected a positive int, received {num_classes!r}")
     shape = labels.shape
     if len(shape) > 1 and shape[-1] == 1:
         shape = shape[:-1]

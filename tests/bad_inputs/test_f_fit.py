@@ -44,6 +44,7 @@ def linear(setting, optimizer, **arguments):
         pytest.param({"class_weight": dict.fromkeys(range(4), -1.0)}, id="F-25"),
         pytest.param({"class_weight": {"0": 1.0, "1": 2.0}}, id="F-26"),
         pytest.param({"class_weight": {0: "1"}}, id="class_weight a word"),
+        pytest.param({"class_weight": {True: 2.0}}, id="class_weight for True"),
         pytest.param({"class_weight": {4: 2.0}}, id="class_weight of no class"),
         pytest.param({"class_weight": [1.0, 2.0]}, id="class_weight a list"),
         pytest.param({"shuffle": "yes"}, id="F-34"),
@@ -114,6 +115,15 @@ def test_wrong_arguments_of_evaluate_and_predict(setting, refused, method, argum
 def test_wrong_arguments_of_compile(setting, arguments):
     with pytest.raises((ValueError, TypeError), match=next(iter(arguments))):
         setting.model(**arguments)
+
+
+@pytest.mark.parametrize("size", [97, 10**9, 2**62, 10**30])
+def test_a_batch_size_beyond_the_data_is_all_of_them(both, size):
+    weights, losses = both.fit(batch_size=size)
+    all_of_them, expected = both.fit(batch_size=96)
+    assert losses == expected
+    assert all(map(np.array_equal, weights, all_of_them))
+    assert both.model().predict(both.x, batch_size=size, verbose=0).shape == (96, 4)
 
 
 def test_f_10_no_epochs(setting):

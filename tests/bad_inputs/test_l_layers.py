@@ -50,7 +50,9 @@ def test_l_11_an_int_for_a_shape():
     assert layers.Input(784).batch_shape == (None, 784)
 
 
-@pytest.mark.parametrize("values", [np.ones((3, 2), F32), 1.0, np.ones((4, 3, 1), F32)])
+@pytest.mark.parametrize(
+    "values", [np.ones((3, 2), F32), 1.0, np.ones((4, 3, 1), F32), np.full((4, 3), None), None]
+)
 def test_l_09_an_initializer_of_another_shape(values):
     layer = layers.Dense(3, kernel_initializer=lambda shape, dtype=None: values)
     with pytest.raises(ValueError, match=r"kernel.*\(4, 3\)"):

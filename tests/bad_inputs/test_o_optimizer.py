@@ -103,6 +103,10 @@ def test_o_15_nesterov_without_momentum(both):
             lambda: schedules.InverseTimeDecay(0.1, 0, 0.5), "decay_steps", id="inverse time 0"
         ),
         pytest.param(
+            lambda: schedules.ExponentialDecay(0.1, 9, 0.9, staircase="yes"), "staircase", id="flag"
+        ),
+        pytest.param(lambda: schedules.PolynomialDecay(0.1, 9, cycle=1), "cycle", id="cycle 1"),
+        pytest.param(
             lambda: schedules.CosineDecayRestarts(0.1, 0), "first_decay_steps", id="restarts 0"
         ),
     ],
@@ -110,6 +114,16 @@ def test_o_15_nesterov_without_momentum(both):
 def test_wrong_schedules(make, match):
     with pytest.raises(ValueError, match=match):
         make()
+
+
+@pytest.mark.parametrize("value", [None, "0.1", np.ones(2), NAN, -1.0])
+def test_a_rate_that_a_function_returns_or_that_is_set(setting, refused, value):
+    model = setting.model(optimizer=SGD(lambda: value))
+    refused(lambda m: setting.fit(m), "`learning_rate`.*received", model=model)
+    optimizer = SGD(0.5)
+    with pytest.raises(ValueError, match="`learning_rate`.*received"):
+        optimizer.learning_rate = value
+    assert float(optimizer.learning_rate) == 0.5
 
 
 class Wild(schedules.LearningRateSchedule):

@@ -155,6 +155,12 @@ def test_to_categorical(labels, match):
         to_categorical(labels, 10)
 
 
+@pytest.mark.parametrize("classes", [0, -1, 2.5, "3", True])
+def test_to_categorical_of_no_number_of_classes(classes):
+    with pytest.raises(ValueError, match="`num_classes`: expected a positive int"):
+        to_categorical([0], classes)
+
+
 @pytest.mark.parametrize("dtype", [object, str, "datetime64[s]"])
 def test_labels_that_are_no_numbers(setting, refused, dtype):
     y = setting.y.astype(np.int64).astype(dtype)
