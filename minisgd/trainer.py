@@ -15,10 +15,10 @@ from minisgd.callbacks import CallbackList, History
 from minisgd.callbacks.callback import called
 from minisgd.callbacks.fit_state import Progress
 from minisgd.compiler import Runner, compiled_source, trying
-from minisgd.data import ArrayData, EpochIterator, as_data_array, split_for_validation
+from minisgd.data import ArrayData, Epochs, NumericsWatch, Span, epochs_of, naming, split_off
+from minisgd.data.adapters import validation_epochs
 from minisgd.data.arguments import checked_counts, is_due
 from minisgd.data.arrays import Batch, positive_int, whole_batch
-from minisgd.data.checks import NumericsWatch
 from minisgd.metrics import compiled
 from minisgd.tape import GradientTape
 from minisgd.tensor import Array, Tensor, Variable
@@ -52,6 +52,7 @@ class Trainer:
     check_numerics = False
 
     _progress: Progress | None = None  # of the running `fit`
+    _outputs = 0  # units of the last layer
     _whole_steps = WholeSteps()
 
     # What the model itself provides.
@@ -289,32 +290,37 @@ class Trainer:
         *,
         reshuffle_each_epoch: bool = False,
     ) -> History:
-        """Train on arrays.
+        """Train on arrays, or on batches from a generator, data set, loader or any iterable.
 
         Parameters
         ----------
-        x : array_like, shape (N, ...)
+        x : array_like, shape (N, ...), or iterable
+            An array, anything with ``__array__``, pandas, or a list of numbers; or what yields
+            ``(x, y)`` or ``(x, y, sample_weight)`` batch by batch: docs/reference/sources.md.
         y : array_like, shape (N, ...)
+            Not together with an iterable.
         batch_size : int, optional
-            32 by default. The last batch of an epoch is what is left over.
+            32 by default. The last batch of an epoch is what is left over. An iterable has its own.
         epochs : int
             Number of the last epoch, exclusive (the first is `initial_epoch`).
         verbose : {"auto", 0, 1, 2}
             0: silent; 1 or "auto": a progress bar; 2: one line an epoch.
         callbacks : Callback or list of Callback, optional
         validation_split : float
-            Share of the samples, taken from the end before shuffling, to evaluate on.
-        validation_data : tuple, optional
-            ``(x, y)`` or ``(x, y, sample_weight)`` to evaluate on after each epoch.
+            Share of the samples, taken from the end before shuffling, to evaluate on; of arrays.
+        validation_data : tuple or iterable, optional
+            ``(x, y)`` or ``(x, y, sample_weight)``, or batches, to evaluate on after each epoch.
         shuffle : bool or "batch"
             Whether to shuffle the samples. **Seeded, the order is the same in every epoch, as in
-            Keras**; `reshuffle_each_epoch` is the way out.
+            Keras**; `reshuffle_each_epoch` is the way out. Of a `PyDataset` the batches are
+            shuffled, anew in every epoch; other iterables keep their order.
         class_weight : dict, optional
             Weight of each class's samples in the loss.
         sample_weight : array_like, shape (N,), optional
             Weight of each sample in the loss.
         initial_epoch : int
         steps_per_epoch, validation_steps : int, optional
+            By default one pass, which an iterable without end has not.
         validation_batch_size : int, optional
             By default `batch_size`.
         validation_freq : int or list of int
@@ -329,30 +335,29 @@ class Trainer:
 
         Raises
         ------
-        ValueError
-            For arguments outside of their meaning; before any weight has changed.
+        TypeError, ValueError
+            For arguments outside of their meaning; before any weight has changed. For a batch that
+            does not fit, before its step.
         """
         self._assert_compiled("fit")
         counts = (steps_per_epoch, validation_steps, validation_batch_size, validation_freq)
         epochs, initial_epoch = checked_counts(epochs, initial_epoch, *counts)
         if validation_split and validation_data is None:
-            arrays = (
-                as_data_array(x, "x"),
-                None if y is None else as_data_array(y, "y"),
-                None if sample_weight is None else as_data_array(sample_weight, "sample_weight"),
+            (x, y, sample_weight), validation_data = split_off(
+                x, y, sample_weight, validation_split
             )
-            (x, y, sample_weight), validation_data = split_for_validation(arrays, validation_split)
-        data = ArrayData(
+        iterator = epochs_of(
             x, y, sample_weight, batch_size, steps_per_epoch, shuffle, class_weight,
             reshuffle_each_epoch,
         )  # fmt: skip
-        iterator = EpochIterator(data, steps_per_epoch)
-        self._check_batch(data)
-        iterator.watch = NumericsWatch(self, data)
+        self._check_first(iterator)
         validation = None
         if validation_data is not None:
             size = batch_size if validation_batch_size is None else validation_batch_size
-            validation = self._validation(validation_data, size, validation_steps)
+            with naming("`validation_data`"):
+                validation = validation_epochs(validation_data, size, validation_steps)
+                self._check_first(validation, "validation data: ")
+        iterator.restart()
 
         with (
             called(callbacks, self, verbose, epochs, iterator.num_batches, True) as hooks,
@@ -392,7 +397,8 @@ class Trainer:
         on_begin = getattr(hooks, f"on_{kind}_batch_begin")
         on_end = getattr(hooks, f"on_{kind}_batch_end")
         watch = runner.iterator.watch
-        for span in watch.over(runner.iterator.spans(epoch, runner.at_once), kind, epoch):
+        spans = runner.iterator.spans(epoch, runner.at_once)
+        for span in watch.over(spans if kind == "predict" else self._checked(spans), kind, epoch):
             on_begin(span.step)
             with self._whole_steps.one():
                 result = runner.run(span)
@@ -405,6 +411,22 @@ class Trainer:
             on_end(span.step + span.count - 1, logs)
             yield result
 
+    def _check_first(self, iterator: Epochs, role: str = "") -> None:
+        """Check all data that can be seen before training: arrays, or an iterable's beginning."""
+        for data in iterator.looked_at():
+            self._check_batch(data)
+        iterator.watch = NumericsWatch(self, iterator.data, role)
+
+    def _checked(self, spans: Iterator[Span]) -> Iterator[Span]:
+        """Check what could not be seen before: an iterable's batches, labels in a file."""
+        for span in spans:
+            with naming(span.name):
+                if span.is_new:
+                    self._check_batch(span.data)
+                elif self._loss is not None and (labels := span.new_labels()) is not None:
+                    self._loss.check_targets(labels, self._outputs)
+            yield span
+
     def _check_batch(self, data: ArrayData) -> None:
         """Let one sample through forward pass and loss, so that wrong shapes show before training.
 
@@ -416,26 +438,11 @@ class Trainer:
             own_step = type(self).train_step is not Trainer.train_step and self._loss is None
             if type(self).compute_loss is Trainer.compute_loss and not own_step:
                 self.compute_loss(x, y, y_pred, weight)
-        if self._loss is not None and data.y is not None:
-            self._loss.check_targets(data.y, y_pred.shape[-1])
+        self._outputs = y_pred.shape[-1]
+        if self._loss is not None and data.y is not None and not data.unread:
+            self._loss.check_targets(data.y, self._outputs)
         if self.compiled and y is not None:
             self._resolve_metrics(y, y_pred)  # callbacks may ask for them before the first batch
-
-    def _validation(self, data: Any, batch_size: int | None, steps: int | None) -> EpochIterator:
-        """Validation data as batches in order, checked."""
-        if not isinstance(data, tuple | list) or not 2 <= len(data) <= 3:
-            received = f"{len(data)} items" if isinstance(data, tuple | list) else type(data)
-            msg = (
-                "Data is expected to be in format `(x, y)` or `(x, y, sample_weight)`: "
-                f"`validation_data`: received {received}."
-            )
-            raise ValueError(msg)
-        x, y, weight = (*data, None)[:3]
-        arrays = ArrayData(x, y, weight, batch_size, steps)
-        self._check_batch(arrays)
-        iterator = EpochIterator(arrays, steps)
-        iterator.watch = NumericsWatch(self, arrays, "validation data: ")
-        return iterator
 
     # --- evaluate, predict ---
     def evaluate(
@@ -449,7 +456,7 @@ class Trainer:
         callbacks: Any = None,
         return_dict: bool = False,
     ) -> Any:
-        """Loss and metrics on arrays.
+        """Loss and metrics on arrays, or on batches from whatever `fit` can read.
 
         Returns
         -------
@@ -458,15 +465,13 @@ class Trainer:
             with ``return_dict=True``.
         """
         self._assert_compiled("evaluate")
-        data = ArrayData(x, y, sample_weight, batch_size, steps)
-        self._check_batch(data)
-        iterator = EpochIterator(data, steps)
-        iterator.watch = NumericsWatch(self, data)
+        iterator = epochs_of(x, y, sample_weight, batch_size, steps)
+        self._check_first(iterator)
         with called(callbacks, self, verbose, 1, iterator.num_batches) as hooks:
             logs = self._run_test(iterator, hooks)
         return dict(sorted(logs.items())) if return_dict else self._in_order(logs)
 
-    def _run_test(self, iterator: EpochIterator, hooks: CallbackList) -> Logs:
+    def _run_test(self, iterator: Epochs, hooks: CallbackList) -> Logs:
         """One pass of `test_step`."""
         self.stop_evaluating = False
         self.reset_metrics()
@@ -490,8 +495,8 @@ class Trainer:
         steps: int | None = None,
         callbacks: Any = None,
     ) -> Array:
-        """Outputs for all samples, float32, shape (N, ...)."""
-        iterator = EpochIterator(ArrayData(x, batch_size=batch_size, steps=steps), steps)
+        """Outputs for all samples, float32, shape (N, ...); an iterable's labels are left out."""
+        iterator = epochs_of(x, batch_size=batch_size, steps=steps, only_x=True)
         iterator.watch = NumericsWatch(self, iterator.data)
         outputs: list[Array] = []
         with called(callbacks, self, verbose, 1, iterator.num_batches) as hooks:

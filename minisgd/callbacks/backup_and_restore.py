@@ -61,6 +61,9 @@ class BackupAndRestore(Callback):
     and what the other callbacks return from ``backup_state``. So `fit` returns the whole History,
     where Keras returns that of the epochs since.
 
+    Arrays and a `PyDataset` go on at their next batch. Of other sources the batches that were seen
+    are taken and left out, with a warning: they must be the same ones.
+
     It is called after all other callbacks, wherever it stands in the list. An epoch that was
     interrupted begins with ``on_epoch_begin`` again; what that has changed in the model or the
     optimizer is then put back.

@@ -417,7 +417,7 @@ def called(
     model: Any,
     verbose: str | int,
     epochs: int,
-    steps: int,
+    steps: int | None,
     history: bool = False,
 ) -> Iterator[CallbackList]:
     """The callback list of one call of `fit` or the like; then the terminal is as it was."""

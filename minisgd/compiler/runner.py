@@ -21,7 +21,7 @@ from minisgd.compiler.sources import Source
 from minisgd.compiler.threads import get_threads
 from minisgd.compiler.trace import Program, leaves
 from minisgd.compiler.workspace import Workspace
-from minisgd.data import EpochIterator, Span
+from minisgd.data import Epochs, Span, StreamIterator
 from minisgd.optimizers import schedules
 from minisgd.primitive import recorders
 from minisgd.random import SeedGenerator
@@ -46,18 +46,19 @@ class Runner:
     model : Trainer
     kind : str
         "train", "test" or "predict".
-    iterator : EpochIterator
+    iterator : EpochIterator or StreamIterator
     hooks : CallbackList
     epochs : int
     """
 
     def __init__(
-        self, model: Any, kind: str, iterator: EpochIterator, hooks: CallbackList, epochs: int
+        self, model: Any, kind: str, iterator: Epochs, hooks: CallbackList, epochs: int
     ) -> None:
         self.model, self.kind, self.iterator = model, kind, iterator
         self.program: Program | None = None
-        self.steps = iterator.steps_per_epoch or iterator.num_batches
-        self.planned = epochs * self.steps
+        self.planned = epochs * (iterator.num_batches or 0)  # 0: nobody knows
+        self._eager_steps = 0
+        self._rows = 0  # of the largest batch that there is room for
         # With `check_numerics` a step that fails is taken back: it must be the only one.
         self._one_by_one = _sees_batches(hooks, kind) or model.check_numerics
         self._tells = kind == "train" and (getattr(hooks, "params", None) or {}).get("verbose") == 2
@@ -84,6 +85,9 @@ class Runner:
         program = self._current(span)
         if program is None:
             span.count = 1
+            self._eager_steps += 1
+            if self.iterator.num_batches is None and self._eager_steps == WORTH_STEPS:
+                self.planned, self._refused = WORTH_STEPS, None  # long enough, as it turns out
             return None
         start = perf_counter()
         result = self._run(program, span)
@@ -102,7 +106,8 @@ class Runner:
             return None
         key = _fingerprint(model, kind, span)
         if self.program is not None and not (self._may_change and not span.step):
-            if _programs.get(model, {}).get(kind, (None,))[0] == key:
+            known = _programs.get(model, {}).get(kind, (None,))[0]
+            if known == key and span.data.batch_size <= self._rows:
                 return self.program
         if key == self._refused:
             self.program = None
@@ -119,8 +124,8 @@ class Runner:
                 _asked_for[text] = _asked_for.get(text, 0) + self.planned
                 if _asked_for[text] < WORTH_STEPS:
                     raise NotCompilableError(
-                        f"{_asked_for[text]} steps are over before they are compiled "
-                        "(jit_compile=True compiles them all the same)"
+                        f"{_asked_for[text] or 'the first'} steps are over before they are "
+                        "compiled (jit_compile=True compiles them all the same)"
                     )
             self._function = files.load(text, kind)
         except NotCompilableError as error:
@@ -135,12 +140,14 @@ class Runner:
         """Take the fused step if there is one; returns the text."""
         data = span.data
         fused = bool(program.fused) and data.x.dtype.kind == "f"
-        self._source = Source(program, data, fused, self._one_by_one)
+        copied = self._one_by_one or isinstance(self.iterator, StreamIterator)
+        self._source = Source(program, data, fused, copied)
+        has_room, self._rows = data.batch_size <= self._rows, max(data.batch_size, self._rows)
         if not fused:
             self._workspace = None
             return program.text
-        if self._workspace is None or self._workspace.program is not program:
-            self._workspace = Workspace(program, data.batch_size, get_threads())
+        if self._workspace is None or self._workspace.program is not program or not has_room:
+            self._workspace = Workspace(program, self._rows, get_threads())
         self._workspace.look_at(None if self._source.whole is None else self._source.whole["x"])
         if self._workspace.zeros != program.zeros and self._tells:
             threads = self._workspace.threads

@@ -8,6 +8,7 @@ import numpy as np
 
 from minisgd.compiler.trace import Program
 from minisgd.data import ArrayData, Span
+from minisgd.data.convert import is_mapped
 from minisgd.tensor import Array
 
 _NAMES = ("x", "y", "sample_weight")
@@ -34,6 +35,7 @@ class Source:
 
     def __init__(self, program: Program, data: ArrayData, fused: bool, copy: bool) -> None:
         self._program, self._fused = program, fused
+        self._own_order: Array | None = None
         arrays = {} if copy else {name: as_it_is(getattr(data, name)) for name in program.step.data}
         whole = {name: array for name, array in arrays.items() if array is not None}
         self.whole = self._shaped(whole) if len(whole) == len(program.step.data) else None
@@ -41,11 +43,17 @@ class Source:
     def take(self, span: Span) -> tuple[dict[str, Array], Array, int]:
         """Arrays, the order of their samples, and the first batch."""
         if self.whole is not None:
-            order = np.arange(span.data.num_samples) if span.order is None else span.order
-            return self.whole, order, span.first
+            return self.whole, self._in_order(span), span.first
         batch = zip(_NAMES, span.batch(), strict=True)
         data = {name: tensor._array for name, tensor in batch if tensor is not None}
         return self._shaped(data), np.arange(len(data["x"])), 0
+
+    def _in_order(self, span: Span) -> Array:
+        if span.order is not None:
+            return span.order
+        if self._own_order is None:
+            self._own_order = np.arange(span.data.num_samples)
+        return self._own_order
 
     def _shaped(self, data: dict[str, Array]) -> dict[str, Array]:
         if not self._fused:
@@ -63,9 +71,12 @@ class Source:
 def as_it_is(array: Array) -> Array | None:
     """An array as a kernel can take it, not copied; None if it can't.
 
-    Float64 becomes float32 once for all. A read-only array is passed as a writable one, for which
-    alone kernels are compiled; they don't write to it.
+    Float64 becomes float32 once for all, unless it is in a file, which may be larger than memory:
+    then only what kernels take as it is will do. A read-only array is passed as a writable one,
+    for which alone kernels are compiled; they don't write to it.
     """
+    if is_mapped(array) and array.dtype not in (np.float32, np.int64):
+        return None
     if array.dtype == np.float64:
         with np.errstate(over="ignore"):  # the data's watch names what float32 can't hold
             return np.ascontiguousarray(array, np.float32)

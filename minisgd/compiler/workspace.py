@@ -6,7 +6,6 @@ runs between two calls sees and may change them.
 
 from __future__ import annotations
 
-import mmap
 import threading
 from collections.abc import Callable
 from time import perf_counter
@@ -16,6 +15,7 @@ import numpy as np
 
 from minisgd.compiler.fused_printer import buffers, fused_parameters, units_of
 from minisgd.compiler.trace import Program
+from minisgd.data.convert import is_mapped
 from minisgd.tensor import Array
 
 _ZEROS_PAY_FROM = 0.3  # share of zeros in the data from which on skipping them is faster
@@ -199,14 +199,6 @@ class Workspace:
         if not in_threads(part, threads):
             shared |= {"threads": 1, "barrier": new_barrier(1)}
             part(0)
-
-
-def is_mapped(array: Array) -> bool:
-    """Whether an array's memory is a file's: maps of its zeros could be larger than memory."""
-    owner: Any = array
-    while owner is not None and not isinstance(owner, mmap.mmap):
-        owner = getattr(owner, "base", None)
-    return owner is not None
 
 
 def in_threads(part: Callable[[int], None], threads: int) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minisgd import random
+from minisgd.data.convert import is_mapped, to_numpy
 from minisgd.tensor import Array, Tensor
 from minisgd.utils.arguments import check_flag
 
@@ -22,15 +23,11 @@ def as_data_array(value: Any, argument: str) -> Array:
     Raises
     ------
     ValueError
-        If it is a Python list, has no axes, or does not hold numbers.
+        If it can't be one, has no axes, or does not hold numbers.
+    TypeError
+        If it is masked.
     """
-    if isinstance(value, list | tuple | dict | str) or not hasattr(value, "__array__"):
-        msg = (
-            f"Unrecognized data type: {argument} is a {type(value).__name__}. `{argument}`: "
-            f"expected a NumPy array or something with `__array__`; use np.array({argument})."
-        )
-        raise ValueError(msg)
-    array = np.asarray(value)
+    array = to_numpy(value, argument)
     if array.dtype.kind not in "fiub":
         msg = (
             f"Invalid dtype: {array.dtype}. `{argument}`: expected numbers; convert with "
@@ -38,7 +35,10 @@ def as_data_array(value: Any, argument: str) -> Array:
         )
         raise ValueError(msg)
     if array.ndim == 0:
-        msg = f"`{argument}`: expected at least one axis (the samples), received a scalar"
+        msg = (
+            f"`{argument}`: expected at least one axis (the samples), received a scalar; the "
+            "arrays must be at least rank 1"
+        )
         raise ValueError(msg)
     return array
 
@@ -96,6 +96,13 @@ def whole_number(value: Any, argument: str, least: int) -> int:
     return int(value)
 
 
+def check_shuffle(shuffle: Any) -> None:
+    """Refuse what is not True, False or "batch"."""
+    if not isinstance(shuffle, bool) and shuffle != "batch":
+        msg = f"`shuffle`: expected True, False or 'batch', received {shuffle!r}"
+        raise ValueError(msg)
+
+
 def weights_from_classes(y: Array, class_weight: Mapping[Any, float]) -> Array:
     """Weight of each sample by its class, float32, shape (N,); classes not named weigh 1.
 
@@ -116,7 +123,7 @@ def weights_from_classes(y: Array, class_weight: Mapping[Any, float]) -> Array:
         if not (is_class and is_number and math.isfinite(weight) and weight >= 0):
             limit = f" ({classes} classes)" if one_hot else ""
             raise ValueError(f"{expected}{{{key!r}: {weight!r}}}{limit}")
-    labels = y.argmax(-1) if one_hot else y.reshape(len(y)).astype(np.int64)
+    labels = y.argmax(-1) if one_hot else np.rint(y.reshape(len(y))).astype(np.int64)
     weights = np.ones(len(y), np.float32)
     for key, weight in class_weight.items():
         weights[labels == key] = weight
@@ -165,6 +172,12 @@ class ArrayData:
         Weight by class number, instead of `sample_weight`.
     reshuffle : bool
         Another order in every epoch even when seeded; Keras repeats the first one.
+
+    Attributes
+    ----------
+    unread : bool
+        Whether values are not to be looked at before training: they lie in a file, larger than
+        memory perhaps, or they are not those of the data yet.
     """
 
     def __init__(
@@ -180,9 +193,7 @@ class ArrayData:
     ) -> None:
         check_flag(reshuffle, "reshuffle_each_epoch")
         positive_int(steps, "steps", 1)
-        if not isinstance(shuffle, bool) and shuffle != "batch":
-            msg = f"`shuffle`: expected True, False or 'batch', received {shuffle!r}"
-            raise ValueError(msg)
+        check_shuffle(shuffle)
         self.x = as_data_array(x, "x")
         self.y = None if y is None else as_data_array(y, "y")
         if class_weight is not None:
@@ -204,6 +215,7 @@ class ArrayData:
         size = positive_int(batch_size, "batch_size", default)
         self.batch_size = min(size, self.num_samples + 1)
         self.num_batches = math.ceil(self.num_samples / self.batch_size)
+        self.unread = is_mapped(self.x) or (self.y is not None and is_mapped(self.y))
         self._shuffle, self._reshuffle = shuffle, reshuffle
 
     def order(self, epoch: int = 0) -> Array | None:

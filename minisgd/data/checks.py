@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from minisgd.data.convert import is_mapped
 from minisgd.data.epochs import Span
 from minisgd.tensor import Array
 from minisgd.utils.warn import warn_user
@@ -57,7 +58,7 @@ class NumericsWatch:
         self._epoch: int | None = None  # in training
         self._kept: list[tuple[Any, Array]] = []  # what a failing step is taken back to
         self._data, arrays = data, _arrays(data)
-        self._mapped = {n: a for n, a in arrays.items() if isinstance(a, np.memmap)}
+        self._mapped = {n: a for n, a in arrays.items() if is_mapped(a)}
         in_memory = {n: a for n, a in arrays.items() if n not in self._mapped}
         self._report(self._in_arrays(in_memory) + _in_weights(model))
 

@@ -35,6 +35,8 @@ class Span:
     first: int
     count: int
     step: int
+    is_new = False  # whether nobody has seen data of this shape
+    name = ""  # for messages about it
 
     def samples(self) -> Any:
         """The samples of all batches: a slice or their numbers."""
@@ -45,6 +47,10 @@ class Span:
     def batch(self) -> Batch:
         """All of it as one batch."""
         return self.data.rows(self.samples())
+
+    def new_labels(self) -> Array | None:
+        """Labels that could not be looked at before training: those in a file."""
+        return self.data.y[self.samples()] if self.data.y is not None and self.data.unread else None
 
     def sizes(self) -> Array:
         """Length of each batch."""
@@ -85,8 +91,12 @@ class EpochIterator:
 
     @property
     def num_batches(self) -> int:
-        """Batches in a whole pass, which the progress bar counts to (Keras shows this number)."""
-        return self.data.num_batches
+        """Steps of an epoch, which the progress bar counts to."""
+        return self.steps_per_epoch or self.data.num_batches
+
+    def looked_at(self) -> list[ArrayData]:
+        """What can be checked before training."""
+        return [self.data]
 
     def restart(self) -> None:
         """Let the next epoch begin with the first batch."""
@@ -99,9 +109,9 @@ class EpochIterator:
         """
         running = self._out.count if self._out is not None else 0
         seen = None if self._seen is None else self._seen + running
-        if not in_epoch and (self.steps_per_epoch is None or seen == self.num_batches):
+        if not in_epoch and (self.steps_per_epoch is None or seen == self.data.num_batches):
             seen = None  # the next epoch begins a pass
-        step = (self.steps_per_epoch or self.num_batches) if ends else self._step + running
+        step = self.num_batches if ends else self._step + running
         return {
             "step": step if in_epoch else 0,
             "seen": seen,
@@ -123,10 +133,10 @@ class EpochIterator:
         if position["seen"] is not None:
             own = self.position(in_epoch=False)
             for name in ("samples", "batch_size", "steps_per_epoch"):
-                if own[name] != position[name]:
+                if own[name] != position.get(name):
                     msg = (
                         f"The backup was made in the middle of other data: expected {name}="
-                        f"{position[name]}, received {own[name]}."
+                        f"{position.get(name)}, received {own[name]}."
                     )
                     raise ValueError(msg)
         self._step, self._seen = position["step"], position["seen"]
@@ -144,14 +154,14 @@ class EpochIterator:
             if self._seen is None or self.steps_per_epoch is None:
                 self._order, self._seen = self.data.order(epoch), 0
         self.in_epoch = False
-        steps, seen = self.steps_per_epoch or self.num_batches, self._seen or 0
+        steps, seen, batches = self.num_batches, self._seen or 0, self.data.num_batches
         while self._step < steps:
-            left = min(steps - self._step, self.num_batches - seen)
+            left = min(steps - self._step, batches - seen)
             if not left:
                 warnings.warn(
                     "Your input ran out of data; interrupting training. Make sure that your "
                     "dataset can generate at least `steps_per_epoch * epochs` batches: "
-                    f"`steps_per_epoch` is {self.steps_per_epoch}, a pass has {self.num_batches}.",
+                    f"`steps_per_epoch` is {self.steps_per_epoch}, a pass has {batches}.",
                     stacklevel=2,
                 )
                 break
@@ -163,5 +173,5 @@ class EpochIterator:
                 self._out = None
                 self._seen = seen = seen + span.count
                 self._step += span.count
-        if seen >= self.num_batches:
+        if seen >= batches:
             self._seen = None

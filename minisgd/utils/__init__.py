@@ -20,13 +20,17 @@ from minisgd.utils.batches import (
 from minisgd.utils.categorical import to_categorical
 from minisgd.utils.naming import clear_session
 from minisgd.utils.progbar import Progbar
+from minisgd.utils.py_dataset import PyDataset
 from minisgd.utils.unsupported import explain
 
-CustomObjectScope = custom_object_scope  # Keras's other name
+CustomObjectScope = custom_object_scope  # Keras's other names
+Sequence = PyDataset
 
 __all__ = [
     "CustomObjectScope",
     "Progbar",
+    "PyDataset",
+    "Sequence",
     "clear_session",
     "custom_object_scope",
     "deserialize_keras_object",
