@@ -11,6 +11,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from minisgd.saving.atomic import replacing
+
 WEIGHTS, HISTORY, CONFIG = "model.weights.h5", "history.csv", "config.json"
 
 
@@ -58,7 +60,10 @@ def write_history(
     folder: Path, history: Mapping[str, Sequence[float]], seconds: Sequence[float]
 ) -> None:
     """Write ``history.csv``: a line an epoch, with all digits, and the seconds that it took."""
-    with (folder / HISTORY).open("w", encoding="utf-8", newline="") as file:
+    with (
+        replacing(folder / HISTORY) as path,
+        path.open("w", encoding="utf-8", newline="") as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["epoch", *history, "seconds"])
         rows = zip(*history.values(), [round(s, 3) for s in seconds], strict=True)
@@ -68,7 +73,8 @@ def write_history(
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
     """Write ``config.json``; a figure that is not finite becomes null, which JSON has."""
     text = json.dumps(_finite(config), indent=2, ensure_ascii=False, allow_nan=False)
-    (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
+    with replacing(folder / CONFIG) as path:
+        path.write_text(text + "\n", encoding="utf-8")
 
 
 def _finite(value: Any) -> Any:

@@ -21,6 +21,7 @@ from minisgd.metrics import compiled
 from minisgd.tape import GradientTape
 from minisgd.tensor import Array, Tensor, Variable
 from minisgd.utils.interrupts import WholeSteps
+from minisgd.utils.one_thread import in_one_thread
 
 Logs = dict[str, float]
 
@@ -224,6 +225,7 @@ class Trainer:
         return compiled_source(self, kind)
 
     # --- fit ---
+    @in_one_thread
     def fit(
         self,
         x: Any = None,
@@ -388,6 +390,7 @@ class Trainer:
         return EpochIterator(arrays, steps)
 
     # --- evaluate, predict ---
+    @in_one_thread
     def evaluate(
         self,
         x: Any = None,
@@ -464,6 +467,7 @@ class Trainer:
                 self._progress, self._whole_steps = outer
 
     # --- one batch at a time ---
+    @in_one_thread
     def train_on_batch(
         self,
         x: Any,
@@ -476,6 +480,7 @@ class Trainer:
         self._assert_compiled("train_on_batch")
         return self._on_batch(self.train_step, x, y, sample_weight, class_weight, return_dict)
 
+    @in_one_thread
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
