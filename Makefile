@@ -41,7 +41,7 @@ help:
 	@echo "make test    install the test extras (TensorFlow included) and run the suite"
 	@echo "make parity-full   the long comparisons with Keras (over an hour); records the figures"
 	@echo "make parity-record records anew what live Keras computes, for tests without TensorFlow"
-	@echo "make soak    kill training at 200 random moments, resume it, compare (a quarter of an hour)"
+	@echo "make soak    200 killed and resumed runs, 10,000 damaged files, memory and pace (half an hour)"
 	@echo "make coverage  the suite with line and branch coverage; below 95 % is a failure"
 	@echo "make bench   install the peers and measure minisgd beside them (half an hour)"
 	@echo "make lint    ruff, ruff format and mypy --strict"
@@ -62,9 +62,11 @@ parity-full: $(TEST)
 	$(BIN)/python -m minisgd.parity.full
 	$(BIN)/python -m minisgd.parity.full_sgd
 
-# Long: the suite does the same with ten moments.
+# Long: the suite does the same with less of each, and checks the form of what was recorded.
 soak: $(TEST)
-	$(BIN)/python tests/soak/kill.py --moments 200
+	$(BIN)/python tests/soak/memory.py --count 200 --record
+	$(BIN)/python tests/soak/fuzz.py --files 10000 --record
+	$(BIN)/python tests/soak/kill.py --moments 200 --record
 
 coverage: $(TEST)
 	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_ARGS)

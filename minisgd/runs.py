@@ -11,6 +11,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from minisgd.saving.atomic import replacing
+
 MODEL, WEIGHTS = "model.keras", "model.weights.h5"
 HISTORY, CONFIG = "history.csv", "config.json"
 
@@ -59,7 +61,10 @@ def write_history(
     folder: Path, history: Mapping[str, Sequence[float]], seconds: Sequence[float]
 ) -> None:
     """Write ``history.csv``: a line an epoch, with all digits, and the seconds that it took."""
-    with (folder / HISTORY).open("w", encoding="utf-8", newline="") as file:
+    with (
+        replacing(folder / HISTORY) as path,
+        path.open("w", encoding="utf-8", newline="") as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["epoch", *history, "seconds"])
         rows = zip(*history.values(), [round(s, 3) for s in seconds], strict=True)
@@ -69,7 +74,8 @@ def write_history(
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
     """Write ``config.json``; a figure that is not finite becomes null, which JSON has."""
     text = json.dumps(finite(config), indent=2, ensure_ascii=False, allow_nan=False)
-    (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
+    with replacing(folder / CONFIG) as path:
+        path.write_text(text + "\n", encoding="utf-8")
 
 
 def finite(value: Any) -> Any:

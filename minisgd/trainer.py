@@ -29,6 +29,7 @@ from minisgd.utils.batches import (
     unpack_x_y_sample_weight,
 )
 from minisgd.utils.interrupts import WholeSteps
+from minisgd.utils.one_thread import in_one_thread
 
 Logs = dict[str, float]
 
@@ -269,6 +270,7 @@ class Trainer:
         return compiled_source(self, kind)
 
     # --- fit ---
+    @in_one_thread
     def fit(
         self,
         x: Any = None,
@@ -445,6 +447,7 @@ class Trainer:
             self._resolve_metrics(y, y_pred)  # callbacks may ask for them before the first batch
 
     # --- evaluate, predict ---
+    @in_one_thread
     def evaluate(
         self,
         x: Any = None,
@@ -524,6 +527,7 @@ class Trainer:
                 self._progress, self._whole_steps = outer
 
     # --- one batch at a time ---
+    @in_one_thread
     def train_on_batch(
         self,
         x: Any,
@@ -536,6 +540,7 @@ class Trainer:
         self._assert_compiled("train_on_batch")
         return self._on_batch("train", x, y, sample_weight, class_weight, return_dict)
 
+    @in_one_thread
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:

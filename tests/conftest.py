@@ -26,3 +26,19 @@ def run_python():
         return result.stdout.strip()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def expected():
+    """The digest of an ordinary run, which also leaves compiled code for the other processes."""
+    import surroundings
+
+    return surroundings.fit(surroundings.make())
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """The digest of an ordinary tiny run."""
+    import surroundings
+
+    return surroundings.finish(surroundings.start(surroundings.TINY))[0]

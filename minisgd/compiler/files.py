@@ -1,13 +1,13 @@
-"""Printed steps as files: written once, imported, compiled by Numba, which keeps the machine code.
+"""Printed steps as files: written once for people to read, compiled, and the machine code kept.
 
 A file lies in the user's own folder of compiled kernels, whose name holds a digest of all kernels
-and of Numba's version; the file's own name holds a digest of the text.
+and of Numba's version; the file's own name holds a digest of the text. What runs is always the text
+that was printed in this process, never what stands in a file.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import linecache
 import os
 import sys
@@ -15,6 +15,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 Function = Callable[..., Any]
@@ -25,24 +26,28 @@ _lock = threading.RLock()
 
 def path_of(text: str, kind: str) -> Path | None:
     """Where a printed step lies, or would lie; None where no folder can be written."""
-    from minisgd_kernels._jit import cache_directory
+    from minisgd_kernels._cache import cache_directory, private
 
     try:
-        folder = Path(cache_directory()) / "steps"
-        folder.mkdir(mode=0o700, exist_ok=True)
+        return private(cache_directory() / "steps") / f"{_name_of(text, kind)}.py"
     except OSError:
         return None
-    return folder / f"{kind}_{hashlib.sha256(text.encode()).hexdigest()[:16]}.py"
+
+
+def _name_of(text: str, kind: str) -> str:
+    return f"{kind}_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def is_compiled(text: str, kind: str) -> bool:
     """Whether its machine code is there already: in this process or in a file."""
+    from minisgd_kernels._cache import SUFFIX
+
     if text in _loaded:
         return True
     path = path_of(text, kind)
-    if path is None or not path.exists():
+    if path is None:
         return False
-    return next(path.parent.parent.rglob(f"{path.stem}.*.nbi"), None) is not None
+    return next(path.parent.parent.glob(f"{path.stem}.*{SUFFIX}"), None) is not None
 
 
 def load(text: str, kind: str) -> Function:
@@ -54,23 +59,17 @@ def load(text: str, kind: str) -> Function:
 
 
 def _import(text: str, kind: str) -> Function:
-    path = path_of(text, kind)
-    if path is not None and not _written(path, text):
-        path = None
-    name = f"{kind}_steps"
-    if path is None:  # from memory; tracebacks and inspect find the lines all the same
-        source = f"<minisgd {name} {hashlib.sha256(text.encode()).hexdigest()[:16]}>"
+    path, name = path_of(text, kind), _name_of(text, kind)
+    if path is not None and _written(path, text):
+        source = str(path)
+    else:  # tracebacks and inspect find the lines all the same
+        source = f"<minisgd {name}>"
         linecache.cache[source] = (len(text), None, text.splitlines(keepends=True), source)
-        namespace: dict[str, Any] = {"__name__": f"minisgd_{kind}_steps"}
-        exec(compile(text, source, "exec"), namespace)  # noqa: S102
-        return namespace[name]  # type: ignore[no-any-return]
-    spec = importlib.util.spec_from_file_location(f"minisgd_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"expected a Python file, received {path}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # Numba's cached code looks for its module by name
-    spec.loader.exec_module(module)
-    return getattr(module, name)  # type: ignore[no-any-return]
+    module = ModuleType(f"minisgd_{name}")
+    module.__file__ = source
+    sys.modules[module.__name__] = module  # kept machine code looks for its module by name
+    exec(compile(text, source, "exec"), vars(module))  # noqa: S102
+    return getattr(module, f"{kind}_steps")  # type: ignore[no-any-return]
 
 
 def _written(path: Path, text: str) -> bool:

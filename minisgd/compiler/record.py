@@ -172,7 +172,9 @@ class Recording:
 
 
 def _address(array: Array) -> int:
-    return int(array.__array_interface__["data"][0])
+    # Not `__array_interface__`: the names of its items, made anew each time, churn the table of all
+    # names, which Python then lays out anew: 2 MB now and then.
+    return array.ctypes.data
 
 
 @contextmanager

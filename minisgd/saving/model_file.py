@@ -7,7 +7,6 @@ A ZIP archive with three members, stored as they are: ``metadata.json``, ``confi
 from __future__ import annotations
 
 import datetime
-import io
 import json
 import os
 import warnings
@@ -28,7 +27,7 @@ from minisgd.saving.weights import (
     largest_file,
     match_weights,
     refuse_existing,
-    write_weights,
+    weights_file,
 )
 
 if TYPE_CHECKING:
@@ -105,12 +104,10 @@ def _contents(model: Sequential) -> dict[str, bytes]:
     """Members of the archive, in Keras's order."""
     now = datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
     metadata = {"keras_version": _KERAS, "date_saved": now}
-    weights = io.BytesIO()
-    write_weights(model, weights)
     return {
         METADATA: json.dumps(metadata).encode(),
         CONFIG: json.dumps(serialize_keras_object(model)).encode(),
-        WEIGHTS: weights.getvalue(),
+        WEIGHTS: weights_file(model),
     }
 
 

@@ -38,7 +38,8 @@ def write(path: Path, variables: Iterable[tuple[str, Variable]]) -> None:
     """Write named variables, with a SHA-256 of each among the file's metadata."""
     arrays = {name: variable.numpy() for name, variable in variables}
     checksums = {f"{CHECKSUM} {name}": digest(name, array) for name, array in arrays.items()}
-    _package().numpy.save_file(arrays, path, {"format": "minisgd", **checksums})
+    contents = _package().numpy.save(arrays, {"format": "minisgd", **checksums})
+    path.write_bytes(contents)  # which raises an OSError on a full disk; the package does not
 
 
 def read(path: Path, shapes: Mapping[str, _Shape]) -> dict[str, Array | _Shape]:

@@ -14,6 +14,7 @@ Each array has an attribute ``sha256``, which Keras ignores.
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -80,7 +81,7 @@ def save_weights(
         if path.name.endswith(_TENSORS_SUFFIX):
             safetensors_file.write(temporary, _by_name(model))
         else:
-            write_weights(model, temporary)
+            temporary.write_bytes(weights_file(model))
 
 
 def load_weights(
@@ -293,17 +294,19 @@ def _match_optimizer(optimizer: Any, file: Reader, found: _Match) -> None:
     found.warnings.append(text)
 
 
-def write_weights(model: Sequential, target: Path | IO[bytes]) -> None:
-    """Write the whole HDF5 file."""
+def weights_file(model: Sequential) -> bytes:
+    """The whole HDF5 file. It is made in memory: on a full disk HDF5 crashes the process."""
     import h5py
 
-    with h5py.File(target, "w") as file:
+    contents = io.BytesIO()
+    with h5py.File(contents, "w") as file:
         for group, layer in _groups(model):
             write_group(file, f"{group}/vars", layer.name, _values(_own_weights(layer)))
         optimizer = model.optimizer
         if optimizer is not None:
             write_group(file, f"{_OPTIMIZER}/vars", optimizer.name, _values(optimizer.variables))
         write_group(file, "vars", model.name, _values(_own_weights(model)))
+    return contents.getvalue()
 
 
 def _values(variables: Iterable[Variable]) -> list[Array]:

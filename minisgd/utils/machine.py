@@ -58,15 +58,16 @@ def system() -> str:
 
 
 def kernel_cache() -> str:
-    """Folder in which Numba keeps the compiled kernels, or why there is none."""
+    """Folder in which the compiled kernels are kept, or why there is none."""
     from minisgd_kernels import dense
+    from minisgd_kernels._cache import cache_directory
 
-    stats = getattr(dense, "stats", None)
-    if stats is None:
+    if not hasattr(dense, "stats"):
         return "none: kernels are not compiled (NUMBA_DISABLE_JIT is set)"
-    if stats.cache_path is None:
-        return "none: no folder can be written, every process compiles anew"
-    return str(stats.cache_path)
+    try:
+        return str(cache_directory())
+    except OSError as error:
+        return f"none, every process compiles anew: {error}"
 
 
 def kernel_cache_megabytes() -> float:
@@ -78,7 +79,7 @@ def kernel_cache_megabytes() -> float:
 def has_compiled_kernels() -> bool:
     """Whether the cache holds compiled kernels already."""
     folder = Path(kernel_cache())
-    return folder.is_dir() and next(folder.glob("*.nbi"), None) is not None
+    return folder.is_dir() and next(folder.glob("*.nbc"), None) is not None
 
 
 def _cpu_name() -> str:

@@ -1,12 +1,13 @@
 """Load 10,000 damaged files: each must load rightly or be refused by a ValueError, in a second.
 
-Run by ``make soak``; ``python tests/soak/fuzz.py [number of files] [first case]``. The files are
+Run by ``make soak``; ``python tests/soak/fuzz.py --files 10000``. The files are
 loaded in a process of its own, so that a crash inside HDF5's C code is seen, with the case that
 caused it. Exit code 1 if anything went wrong.
 """
 
 from __future__ import annotations
 
+import argparse
 import collections
 import json
 import subprocess
@@ -45,12 +46,26 @@ def fuzz(folder: Path, count: int, first: int = 0) -> tuple[dict[str, int], list
 
 def main() -> int:
     """Fuzz and report; the exit code."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
-    first = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", type=int, default=10_000)
+    parser.add_argument("--first", type=int, default=0, help="number of the first case")
+    parser.add_argument("--record", action="store_true")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        results, wrong = fuzz(Path(folder), count, first)
-    print(f"{count} damaged files: {results}")
+        results, wrong = fuzz(Path(folder), options.files, options.first)
+    print(f"{options.files} damaged files: {results}")
     print(*wrong, sep="\n")
+    if options.record:
+        from recording import record
+
+        figures = {
+            "files": options.files,
+            "loaded": results.get("loaded", 0),
+            "refused": results.get("refused", 0),
+            "wrong": len(wrong),
+            "slowest_ms": results["slowest, ms"],
+        }
+        record("fuzz", f"python tests/soak/fuzz.py --files {options.files} --record", figures)
     return 1 if wrong else 0
 
 

@@ -1,9 +1,9 @@
 """Kill a run of `fit` with SIGKILL at random moments, resume it, and compare what it ends with.
 
 ``python tests/soak/kill.py --moments 200`` (`make soak`); the suite does the same with ten. Each
-run saves weights, a CSV log and a backup, after every epoch or every third step. After each kill
-every file that has a name must be whole, and the resumed run must end with the bits of one that
-was never interrupted.
+run saves weights, the whole model, a CSV log and a backup, after every epoch or (the backup) every
+third step, compiled or not. After each kill every file that has a name must be whole, none may be
+missing, and the resumed run must end with the bits of one that was never interrupted.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,10 +22,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-FREQUENCIES = ("epoch", "3")
+# (save_freq of the backup, whether the steps are compiled)
+KINDS = (("epoch", "eager"), ("3", "eager"), ("3", "compiled"))
 
 
-def train(folder, save_freq):
+def train(folder, save_freq, steps):
     """One run, which resumes what it finds in `folder`; prints a digest of all that it leaves."""
     import minisgd as keras
     from minisgd import callbacks
@@ -41,7 +43,11 @@ def train(folder, save_freq):
         ]
     )
     sgd = keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True)
-    model.compile(sgd, "categorical_crossentropy", metrics=["accuracy"], run_eagerly=True)
+    compiled = steps == "compiled"
+    model.compile(
+        sgd, "categorical_crossentropy", metrics=["accuracy"], run_eagerly=not compiled,
+        jit_compile=compiled,
+    )  # fmt: skip
     print("begins", flush=True)
     history = model.fit(
         x,
@@ -60,6 +66,7 @@ def train(folder, save_freq):
             callbacks.ReduceLROnPlateau(patience=1, factor=0.5),
             callbacks.EarlyStopping(patience=6, restore_best_weights=True),
             callbacks.ModelCheckpoint(folder / "last.weights.h5", save_weights_only=True),
+            callbacks.ModelCheckpoint(folder / "last.keras"),
         ],
     )
     digest = hashlib.sha256((folder / "log.csv").read_bytes())
@@ -69,9 +76,9 @@ def train(folder, save_freq):
     print(digest.hexdigest())
 
 
-def start(folder, save_freq):
+def start(folder, kind):
     """Start a run; returns when its `fit` begins."""
-    command = [sys.executable, __file__, "--train", str(folder), save_freq]
+    command = [sys.executable, __file__, "--train", str(folder), *kind]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "begins\n"
     return process
@@ -84,14 +91,18 @@ def finish(process):
     return output.strip()
 
 
-def check_files(folder):
-    """Every file that a reader could find is whole."""
+def check_files(folder, save_freq):
+    """Every file that a reader could find is whole, and there; whether there is a model."""
+    import minisgd as keras
+
     for path in folder.rglob("*"):
         if path.name.endswith(".tmp") or path.is_dir():
             continue  # never renamed: nobody's file
         if path.suffix == ".h5":
             with h5py.File(path) as file:
                 file.visititems(lambda _, item: item[()] if hasattr(item, "shape") else None)
+        elif path.suffix == ".keras":
+            assert keras.models.load_model(path).optimizer is not None
         elif path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
                 json.loads(arrays["state"].tobytes())
@@ -100,40 +111,54 @@ def check_files(folder):
             text = path.read_bytes().decode()
             assert text == "" or text.endswith("\r\n")
             assert len({len(row) for row in csv.reader(text.splitlines())}) <= 1
+    saved = [folder / "last.weights.h5", folder / "last.keras"]
+    if save_freq == "epoch" and has_backup(folder):  # it is written after them
+        assert all(path.exists() for path in saved), "a file is missing"
+        assert (folder / "log.csv").read_bytes().count(b"\r\n") > 1, "lines are missing"
+    return all(path.exists() for path in saved)
+
+
+def has_backup(folder):
+    """Whether a killed run has left one."""
+    return (folder / "backup" / "latest.npz").exists()
 
 
 def main(moments, seed):
-    """Kill runs at so many moments; prints the figures."""
+    """Kill runs at so many moments; returns the figures."""
     rng = random.Random(seed)
-    expected, seconds, killed, resumed = {}, {}, 0, 0
+    expected, seconds = set(), {}
+    found = {"killed": 0, "with_backup": 0, "with_files": 0, "resumed_to_the_same_bits": 0}
     with tempfile.TemporaryDirectory() as scratch:
-        for frequency in FREQUENCIES:
-            folder = Path(scratch, frequency)
+        for kind in KINDS * 2:  # the first run may compile, the second shows the time
+            folder = Path(scratch, f"{'_'.join(kind)}_{kind in seconds}")
             folder.mkdir()
-            process, begin = start(folder, frequency), time.perf_counter()
-            expected[frequency] = finish(process)
-            seconds[frequency] = time.perf_counter() - begin
-        assert len(set(expected.values())) == 1, "saving more often changed the result"
+            process, begin = start(folder, kind), time.perf_counter()
+            expected.add(finish(process))
+            seconds[kind] = time.perf_counter() - begin
+        assert len(expected) == 1, "saving more often, or compiling, changed the result"
         moment = 0
-        while killed < moments:  # a run that was over before does not count
+        while found["killed"] < moments:  # a run that was over before does not count
             moment += 1
-            frequency = FREQUENCIES[moment % 2]
+            kind = KINDS[moment % len(KINDS)]
             folder = Path(scratch, f"moment_{moment}")
             folder.mkdir()
-            process = start(folder, frequency)
-            time.sleep(rng.uniform(0, 0.9 * seconds[frequency]))
+            process = start(folder, kind)
+            time.sleep(rng.uniform(0, 0.9 * seconds[kind]))
             process.kill()
             output, _ = process.communicate()
-            killed += not output
-            check_files(folder)
-            resumed += (folder / "backup" / "latest.npz").exists()
+            with_files = check_files(folder, kind[0])
             if output:  # it was over: the next run would be a new one
-                assert output.strip() == expected[frequency]
-            else:
-                assert finish(start(folder, frequency)) == expected[frequency], moment
-                assert not (folder / "backup").exists()
-    print(f"{killed} runs killed, {resumed} of them with a backup; 0 torn")
-    return killed, resumed
+                assert {output.strip()} == expected
+                continue
+            found["killed"] += 1
+            found["with_files"] += with_files
+            found["with_backup"] += has_backup(folder)
+            assert {finish(start(folder, kind))} == expected, moment
+            assert not (folder / "backup").exists()
+            found["resumed_to_the_same_bits"] += 1
+            shutil.rmtree(folder)
+    print(f"{found['killed']} runs killed, {found['with_backup']} of them with a backup; 0 torn")
+    return found | {"torn": 0, "missing": 0, "seed": seed}
 
 
 if __name__ == "__main__":
@@ -141,9 +166,14 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--moments", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--train", nargs=2, metavar=("FOLDER", "SAVE_FREQ"))
+    parser.add_argument("--record", action="store_true")
+    parser.add_argument("--train", nargs=3, metavar=("FOLDER", "SAVE_FREQ", "STEPS"))
     options = parser.parse_args()
     if options.train:
-        train(Path(options.train[0]), options.train[1])
-    else:
-        main(options.moments, options.seed)
+        train(Path(options.train[0]), *options.train[1:])
+        sys.exit()
+    figures = main(options.moments, options.seed)
+    if options.record:
+        from recording import record
+
+        record("kills", f"python tests/soak/kill.py --moments {options.moments} --record", figures)
