@@ -163,22 +163,19 @@ def test_parity_is_imported_only_when_asked_for(path):
 
 
 def test_importing_minisgd_is_cheap(run_python, tmp_path):
+    """How long it takes is measured by the benchmarks; here, by counting: what it brings along."""
     code = """
-import sys, time
-start = time.perf_counter()
+import sys
+import numpy
+before = set(sys.modules)
 import minisgd
-seconds = time.perf_counter() - start
-heavy = {"tensorflow", "keras", "jax", "torch", "rich", "h5py", "click", "numba", "minisgd.parity"}
-print(seconds, *sorted(heavy & set(sys.modules)))
+print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
 """
-    seconds, *loaded = run_python(code, NUMBA_CACHE_DIR=tmp_path).split()
-    assert not loaded
+    brought = set(run_python(code, NUMBA_CACHE_DIR=tmp_path).split())
+    others = brought - set(sys.stdlib_module_names) - {"minisgd", "minisgd_kernels", "numpy"}
+    assert not others, "an import of another package costs every user's start"
+    assert len(brought) < 60
     assert not [path for path in tmp_path.rglob("*") if path.is_file()], "an import compiled"
-    # 0.5 s is promised; a busy machine gets several tries.
-    tries = [float(seconds)]
-    while min(tries) > 0.5 and len(tries) < 5:
-        tries.append(float(run_python(code, NUMBA_CACHE_DIR=tmp_path).split()[0]))
-    assert min(tries) <= 0.5
 
 
 # --- kernels ---
