@@ -216,6 +216,7 @@ def test_what_is_no_file_is_written_to(tmp_path):
 
 
 # --- the others ---
+@pytest.mark.filterwarnings("ignore::minisgd.data.NumericsWarning")
 def test_nan_ends_training_at_its_batch():
     model, x, y = model_and_data()
     x[9] = np.nan

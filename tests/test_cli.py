@@ -283,7 +283,7 @@ def test_a_full_disk_is_reported(run, monkeypatch):
     assert "could not be saved" in result.stderr
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::minisgd.data.NumericsWarning")
 def test_a_diverging_run_is_named_and_its_config_is_json(run):
     result = run("train", "--epochs", 2, "--learning-rate", 1e30)
     assert result.exit_code == 0

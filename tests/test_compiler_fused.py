@@ -90,6 +90,7 @@ def test_two_fits_at_once(threads):
             np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.filterwarnings("ignore::minisgd.data.NumericsWarning")
 def test_zeros_are_skipped_only_while_all_weights_are_finite(threads):
     for broken in (np.nan, np.inf):
         runs = []
