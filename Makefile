@@ -40,8 +40,8 @@ help:
 	@echo "make train   train 784-128-10 on the bundled MNIST, with a live progress bar"
 	@echo "make test    install the test extras (TensorFlow included) and run the suite"
 	@echo "make parity-full   the long comparisons with Keras (over an hour); records the figures"
-	@echo "make parity-record records anew what live Keras computes, for tests without TensorFlow"
 	@echo "make soak    200 killed and resumed runs, 10,000 damaged files, memory and pace (half an hour)"
+	@echo "make parity-record records anew what live Keras computes and which names it has"
 	@echo "make coverage  the suite with line and branch coverage; below 95 % is a failure"
 	@echo "make bench   install the peers and measure minisgd beside them (half an hour)"
 	@echo "make lint    ruff, ruff format and mypy --strict"
@@ -56,6 +56,7 @@ test: $(TEST)
 # Long: not part of `make test`, which checks the recorded figures' form and freshness instead.
 parity-record: $(TEST)
 	$(BIN)/python -m minisgd.parity.recordings
+	$(BIN)/python -m minisgd.parity.names
 
 parity-full: $(TEST)
 	$(BIN)/python -m minisgd.parity.full_bits

@@ -37,6 +37,7 @@ from minisgd.losses import Loss
 from minisgd.metrics import Metric
 from minisgd.models import Sequential
 from minisgd.optimizers import Optimizer
+from minisgd.regularizers import Regularizer
 from minisgd.tape import GradientTape
 from minisgd.tensor import Tensor, Variable
 from minisgd.utils.unsupported import explain
@@ -52,6 +53,7 @@ __all__ = [
     "Loss",
     "Metric",
     "Optimizer",
+    "Regularizer",
     "Sequential",
     "Tensor",
     "Variable",

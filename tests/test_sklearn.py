@@ -244,7 +244,7 @@ def test_bad_data():
         quick(early_stopping=True).partial_fit(x, y, classes=[0, 1, 2])
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore:the loss is")
 def test_a_run_that_diverges_is_refused():
     x, y = blobs()
     with pytest.raises(ValueError, match="Solver produced non-finite parameter weights"):

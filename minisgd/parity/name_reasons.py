@@ -192,7 +192,7 @@ _ABSENT_MEMBERS: tuple[tuple[str, str], ...] = (
 # By the argument in question.
 _DIFFERENT: tuple[tuple[str, str], ...] = (
     ("adds reshuffle_each_epoch", "minisgd's own option"),
-    ("adds numerics", "minisgd's own option"),
+    ("adds *numerics", "minisgd's own option"),
     ("adds *", "named here; Keras takes it with any others"),
     ("lacks [*]*", "Keras takes further arguments, and ignores or refuses them"),
     ("lacks activity_regularizer", "losses of layers"),
@@ -225,6 +225,7 @@ _OTHER: tuple[tuple[str, str], ...] = (
     ("optimizers.SGD.update_step", "the step is one kernel for all options"),
     ("metrics.Metric.add_*", "a default more"),
     ("*.add_weight", "the default is written out"),
+    ("layers.PReLU", "the same initializer by its other name"),
     ("activations.relu", "for a leak, a ceiling or a threshold: the activation layers"),
     ("Variable", "a variable is made from its values"),
     ("*Input*", "positions: what is absent takes none"),

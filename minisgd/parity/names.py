@@ -62,6 +62,7 @@ OBJECTS: dict[str, Callable[[Any], Any]] = {
     "random.SeedGenerator": lambda ns: ns.random.SeedGenerator(1),
     "regularizers.Regularizer": lambda ns: ns.regularizers.L2(0.1),
     "utils.Progbar": lambda ns: ns.utils.Progbar(10),
+    "utils.PyDataset": lambda ns: type("Data", (ns.utils.PyDataset,), {"__len__": lambda _: 1})(),
 }
 
 _LAYERS = ("Sequential", "layers.Dense")
