@@ -110,9 +110,22 @@ def test_sparse_matrices():
         (None, ValueError, "not optional, but None was passed"),
         ({"a": X}, ValueError, "Unrecognized data type: x is of type dict"),
         ({1, 2}, ValueError, "Unrecognized data type: x is of type set"),
+        (Sparse, ValueError, r"x is of type type.*x\(\) may be what is meant"),
+        (lambda: X, ValueError, r"x is of type function.*x\(\) may be what is meant"),
         (b"abc", ValueError, "Unrecognized data type: x is of type bytes"),
     ],
-    ids=["X-23", "two inputs", "ragged", "words", "X-26", "dict", "set", "bytes"],
+    ids=[
+        "X-23",
+        "two inputs",
+        "ragged",
+        "words",
+        "X-26",
+        "dict",
+        "set",
+        "class",
+        "function",
+        "bytes",
+    ],
 )
 def test_what_is_no_array(x, error, message):
     ours = model()

@@ -85,7 +85,7 @@ def stream_kind(x: Any) -> type[Stream] | None:
     """The class that reads `x` batch by batch; None if it is an array, or nothing at all."""
     if is_list_of_batches(x):
         return Stream
-    if isinstance(x, list | tuple | str | bytes | Mapping | set) or x is None:
+    if isinstance(x, list | tuple | str | bytes | Mapping | set | type) or x is None:
         return None
     if hasattr(x, "__array__") or is_sparse(x):
         return None

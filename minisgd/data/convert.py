@@ -36,10 +36,11 @@ def to_numpy(value: Any, argument: str) -> Array:
             f"expected a dense array; use {argument}.toarray()."
         )
         raise ValueError(msg)
-    if isinstance(value, str | Mapping) or not hasattr(value, "__array__"):
+    if isinstance(value, str | Mapping | type) or not hasattr(value, "__array__"):
+        hint = f" It can be called: {argument}() may be what is meant." if callable(value) else ""
         msg = (
             f"Unrecognized data type: {argument} is of type {type(value).__name__}. `{argument}`: "
-            "expected a NumPy array, something with `__array__` or a list of numbers."
+            f"expected a NumPy array, something with `__array__` or a list of numbers.{hint}"
         )
         raise ValueError(msg)
     if np.ma.is_masked(value):
