@@ -41,7 +41,7 @@ class Frame:
         self.shape = (len(next(iter(columns.values()))), len(columns))
         self.dtypes = {name: c.dtype for name, c in columns.items()}
 
-    def to_numpy(self, dtype=None):
+    def to_numpy(self, dtype=None, na_value=None):
         return np.stack([c.astype(dtype or object) for c in self.columns.values()], 1)
 
     def __array__(self, dtype=None, copy=None):
@@ -66,8 +66,30 @@ def test_pandas():
     assert to_numpy(frame, "x").shape == (52, 8)
     assert to_numpy(pandas.Series(C), "y").shape == (52, 1)
     nullable = pandas.DataFrame({"a": pandas.array([1, None], dtype="Int64")})
-    with pytest.raises(ValueError, match="missing values"):
-        to_numpy(nullable, "x")
+    np.testing.assert_array_equal(to_numpy(nullable, "x"), [[1], [np.nan]])
+
+
+class Sparse:
+    """Has the name and the methods of a SciPy matrix."""
+
+    __module__ = "scipy.sparse._csr"
+    tocoo = None
+
+    def __len__(self):
+        return 52
+
+    def __getitem__(self, index):
+        return X[index]
+
+    def __iter__(self):
+        return iter(X)
+
+
+def test_what_looks_like_a_sparse_matrix():
+    with pytest.raises(ValueError, match=r"x is a sparse Sparse.*use x\.toarray\(\)"):
+        model().fit(Sparse(), Y, verbose=0)
+    with pytest.raises(ValueError, match=r"use y\.toarray\(\)"):
+        model().fit(X, Sparse(), verbose=0)
 
 
 def test_sparse_matrices():
@@ -88,9 +110,22 @@ def test_sparse_matrices():
         (None, ValueError, "not optional, but None was passed"),  # X-26
         ({"a": X}, ValueError, "Unrecognized data type: x is of type dict"),
         ({1, 2}, ValueError, "Unrecognized data type: x is of type set"),
+        (Sparse, ValueError, r"x is of type type.*x\(\) may be what is meant"),
+        (lambda: X, ValueError, r"x is of type function.*x\(\) may be what is meant"),
         (b"abc", ValueError, "Unrecognized data type: x is of type bytes"),
     ],
-    ids=["X-23", "two inputs", "ragged", "words", "X-26", "dict", "set", "bytes"],
+    ids=[
+        "X-23",
+        "two inputs",
+        "ragged",
+        "words",
+        "X-26",
+        "dict",
+        "set",
+        "class",
+        "function",
+        "bytes",
+    ],
 )
 def test_what_is_no_array(x, error, message):
     ours = model()

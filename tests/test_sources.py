@@ -217,7 +217,7 @@ def test_a_dataset_without_end():
             return batches()[index % 7]
 
     ours, expected = model(run_eagerly=True), model(run_eagerly=True)
-    with pytest.warns(UserWarning, match="`shuffle=True` was passed"):
+    with pytest.warns(UserWarning, match="was provided as an infinite PyDataset"):
         ours.fit(Endless(), steps_per_epoch=5, epochs=2, verbose=0)
     expected.fit(wrong_at(-1, None), steps_per_epoch=5, epochs=2, **FIT)
     assert_equal(ours, expected)

@@ -54,14 +54,15 @@ def epochs_of(
     check_shuffle(shuffle)
     positive_int(batch_size, "batch_size", 32)  # not used, as in Keras
     name = kind.kind
+    article = "an" if name[0] in "aeiou" else "a"
     for argument, what, value in (
         ("y", "the targets", y),
         ("sample_weights", "the sample weights", sample_weight),
     ):
         if value is not None:
             msg = (
-                f"When providing `x` as a {name}, `{argument}` should not be passed. Instead, "
-                f"{what} should be included as part of the {name}."
+                f"When providing `x` as {article} {name}, `{argument}` should not be passed. "
+                f"Instead, {what} should be included as part of the {name}."
             )
             raise ValueError(msg)
     if class_weight is not None and not kind.takes_class_weight:
@@ -74,8 +75,8 @@ def epochs_of(
     data = kind(x, shuffle, class_weight, only_x)
     if shuffle and data.ignores_shuffle:
         warn_user(
-            f"`shuffle=True` was passed, but will be ignored since the data `x` was provided as a "
-            f"{name}. {kind.why_not_shuffled}",
+            "`shuffle=True` was passed, but will be ignored since the data `x` was provided as "
+            f"{kind.provided_as or f'{article} {name}'}. {kind.why_not_shuffled}",
         )
     return StreamIterator(data, steps)
 
@@ -84,12 +85,12 @@ def stream_kind(x: Any) -> type[Stream] | None:
     """The class that reads `x` batch by batch; None if it is an array, or nothing at all."""
     if is_list_of_batches(x):
         return Stream
-    if isinstance(x, list | tuple | str | bytes | Mapping | set) or x is None:
+    if isinstance(x, list | tuple | str | bytes | Mapping | set | type) or x is None:
         return None
-    for kind in _KINDS:
-        if kind.takes(x) and not (hasattr(x, "__array__") or is_sparse(x)):
-            return kind  # type: ignore[no-any-return]
-    return Stream if hasattr(x, "__iter__") and not hasattr(x, "__array__") else None
+    if hasattr(x, "__array__") or is_sparse(x):
+        return None
+    other = Stream if hasattr(x, "__iter__") else None
+    return next((kind for kind in _KINDS if kind.takes(x)), other)
 
 
 def validation_epochs(data: Any, batch_size: int | None, steps: int | None) -> Epochs:

@@ -36,10 +36,11 @@ def to_numpy(value: Any, argument: str) -> Array:
             f"expected a dense array; use {argument}.toarray()."
         )
         raise ValueError(msg)
-    if isinstance(value, str | Mapping) or not hasattr(value, "__array__"):
+    if isinstance(value, str | Mapping | type) or not hasattr(value, "__array__"):
+        hint = f" It can be called: {argument}() may be what is meant." if callable(value) else ""
         msg = (
             f"Unrecognized data type: {argument} is of type {type(value).__name__}. `{argument}`: "
-            "expected a NumPy array, something with `__array__` or a list of numbers."
+            f"expected a NumPy array, something with `__array__` or a list of numbers.{hint}"
         )
         raise ValueError(msg)
     if np.ma.is_masked(value):
@@ -97,7 +98,7 @@ def _from_list(value: Sequence[Any], argument: str) -> Array:
 
 
 def _from_pandas(value: Any, argument: str) -> Array:
-    """Values of a frame, or of a series as one column, as in Keras."""
+    """Values of a frame, or of a series as one column, as in Keras; what is missing is NaN."""
     array = np.asarray(value)
     if array.dtype == object:  # columns of several types have no other one in common
         kinds = dict(getattr(value, "dtypes", {})) if array.ndim == 2 else {argument: value.dtype}
@@ -108,16 +109,8 @@ def _from_pandas(value: Any, argument: str) -> Array:
                     f"{column!r} of {dtype}."
                 )
                 raise ValueError(msg)
-        array = _as_float(value, argument)
+        array = np.asarray(value.to_numpy(dtype=np.float32, na_value=np.nan))
     return array[:, None] if array.ndim == 1 else array
-
-
-def _as_float(value: Any, argument: str) -> Array:
-    try:
-        return np.asarray(value.to_numpy(dtype=np.float32))
-    except (TypeError, ValueError) as error:
-        msg = f"`{argument}`: expected numbers, received missing values ({error})."
-        raise ValueError(msg) from None
 
 
 def is_mapped(array: Array) -> bool:

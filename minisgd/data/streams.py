@@ -39,6 +39,7 @@ class Stream:
 
     kind = "iterable"
     takes_class_weight = True
+    provided_as = ""  # in the warning about it, if not `kind`
     why_not_shuffled = "The iterable is expected to yield already-shuffled data."
 
     def __init__(
@@ -163,6 +164,7 @@ class IndexedData(Stream):
     """A `PyDataset`, of ours or Keras's, or what has its methods."""
 
     kind = "PyDataset"
+    provided_as = "an infinite PyDataset"
     why_not_shuffled = "The PyDataset is expected to already be shuffled."
 
     def __init__(self, source: Any, *arguments: Any) -> None:
