@@ -26,6 +26,9 @@ from minisgd.parity.tolerances import (
     OP_GELU_POWER as GELU_POWER,
 )
 from minisgd.parity.tolerances import (
+    OP_INVERSE_ROOT as INVERSE_ROOT,
+)
+from minisgd.parity.tolerances import (
     OP_POWER as POWER,
 )
 from minisgd.parity.tolerances import (
@@ -147,6 +150,22 @@ CASES = [
     Case("glu", op("glu"), (A[:, :18].copy(),), EQUAL, ZEROS),
     Case("sparse_plus", op("sparse_plus"), (A,), POWER),
     Case("threshold", op("threshold", 0.5, -2.0), (A,)),
+    Case("rsqrt", op("rsqrt"), (P,), INVERSE_ROOT, INVERSE_ROOT),
+    Case("rsqrt, tiny", op("rsqrt"), (P[:1, :7].copy(),)),
+    *(Case(f"moments, {part}", lambda ops, x, i=i: ops.moments(x, [0])[i], (A,))
+      for i, part in enumerate(("mean", "variance"))),
+    Case("moments, 3 axes", lambda ops, x: ops.moments(x, [0, 1], keepdims=True)[1], (CUBE,)),
+    Case("batch_normalization", lambda ops, x, m, v, b, g: (
+        ops.batch_normalization(x, m, v, -1, offset=b, scale=g)), (A, ROW, P[0], ROW + 1, P[1]),
+         INVERSE_ROOT, INVERSE_ROOT),
+    Case("batch_normalization, seven features", lambda ops, x, m, v, b, g: (
+        ops.batch_normalization(x, m, v, -1, offset=b, scale=g)),
+         (A[:, :7].copy(), ROW[:7], P[0, :7], ROW[:7] + 1, P[1, :7])),
+    Case("batch_normalization, middle axis", lambda ops, x, m, v: (
+        ops.batch_normalization(x, m, v, 1)), (CUBE, A[0, :1].repeat(37), P[:37, 0].copy()),
+         INVERSE_ROOT, INVERSE_ROOT),
+    Case("layer_normalization", op("layer_normalization"), (A, P[0], ROW), INVERSE_ROOT,
+         INVERSE_ROOT),
     Case("softmax", op("softmax"), (A,), SOFTMAX, SOFTMAX),
     Case("softmax, first axis", op("softmax", axis=0), (A,), SOFTMAX, SOFTMAX),
     Case("log_softmax, first axis", op("log_softmax", axis=0), (A,)),

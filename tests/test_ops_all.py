@@ -81,6 +81,11 @@ def normal(x):
     return np.vectorize(math.erfc)(-x / math.sqrt(2)) / 2
 
 
+def layer_normalized(x, gamma=1.0, beta=0.0, axis=-1):
+    deviation = x - x.mean(axis, keepdims=True)
+    return deviation / np.sqrt(x.var(axis, keepdims=True) + 1e-7) * gamma + beta
+
+
 ACTIVATIONS = {
     "celu": lambda x: np.where(x > 0, x, np.expm1(x)),
     "erf": np.vectorize(math.erf),
@@ -225,6 +230,26 @@ CASES = [
          lambda x: np.sign(x) * np.maximum(np.abs(x) - 1, 0), (A,)),
     Case("threshold", lambda x: ops.threshold(x, 0.5, -2.0), lambda x: np.where(x > 0.5, x, -2.0),
          (A,)),
+    Case("rsqrt", ops.rsqrt, lambda x: 1 / np.sqrt(x), (P,)),
+    Case("moments, the mean", lambda x: ops.moments(x, 0)[0], lambda x: x.mean(0), (A,)),
+    Case("moments, the variance", lambda x: ops.moments(x, [0, 2])[1], lambda x: x.var((0, 2)),
+         (CUBE,)),
+    Case("moments, keepdims", lambda x: ops.moments(x, 1, keepdims=True)[1],
+         lambda x: x.var(1, keepdims=True), (A,)),
+    Case("batch_normalization", lambda x, m, v, b, g: ops.batch_normalization(x, m, v, -1, b, g),
+         lambda x, m, v, b, g: (x - m) / np.sqrt(v + 1e-3) * g + b, (A, B[0], P[0], B[1], P[1])),
+    Case("batch_normalization, first axis",
+         lambda x, m, v: ops.batch_normalization(x, m, v, 0, epsilon=0.1),
+         lambda x, m, v: (x - m[:, None]) / np.sqrt(v[:, None] + 0.1), (A, B[:, 0], P[:, 0])),
+    Case("batch_normalization, of its own moments",
+         lambda x: ops.batch_normalization(x, *ops.moments(x, 0), -1),
+         lambda x: (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-3), (A,)),
+    Case("layer_normalization", ops.layer_normalization, layer_normalized, (A, P[0], B[0])),
+    Case("layer_normalization, without", lambda x: ops.layer_normalization(x, epsilon=1e-7),
+         layer_normalized, (A,)),
+    Case("layer_normalization, two axes",
+         lambda x, g, b: ops.layer_normalization(x, g, b, [1, 2]),
+         lambda x, g, b: layer_normalized(x, g, b, (1, 2)), (CUBE, P, B)),
     Case("softmax", ops.softmax, softmax, (A,)),
     Case("softmax, first axis", lambda x: ops.softmax(x, 0), lambda x: softmax(x, 0), (A,)),
     Case("softmax, middle axis", lambda x: ops.softmax(x, 1), lambda x: softmax(x, 1), (CUBE,)),

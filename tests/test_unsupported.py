@@ -16,7 +16,7 @@ MISSING = [
     ("minisgd.layers", "MaxPooling2D", "Flatten"),
     ("minisgd.layers", "LSTM", "Keras"),
     ("minisgd.layers", "Embedding", "Keras"),
-    ("minisgd.layers", "BatchNormalization", "Keras"),
+    ("minisgd.layers", "GroupNormalization", "Keras"),
     ("minisgd.optimizers", "Adam", r"SGD\(learning_rate, momentum, nesterov\)"),
     ("minisgd.optimizers", "RMSprop", r"SGD\(learning_rate, momentum, nesterov\)"),
     ("minisgd.losses", "CTC", "Keras"),

@@ -68,6 +68,7 @@ CALLS = {
     "matmul_nt": [(A, B), (A[:1], B), (MANY, MANY[:3].copy())],
     "matmul_tn": [(A, B)],
     "momentum_inplace": [(FLAT, POSITIVE, FLAT[::-1].copy(), F32(0.1), F32(0.9))],
+    "moving_average_inplace": [(FLAT, POSITIVE, F32(0.9), F32(0.1))],
     "multiply": [(A, B)],
     "nesterov_inplace": [(FLAT, POSITIVE, FLAT[::-1].copy(), F32(0.1), F32(0.9))],
     "next_seed_inplace": [(np.array([3, 1]),)],
@@ -92,6 +93,8 @@ CALLS = {
         for eigen, avx512, threads in ((False, False, 2), (True, True, 2), (True, False, 1))
         if (a.shape[0] if a_turned else a.shape[1]) == (b.shape[1] if b_turned else b.shape[0])
     ],
+    "reciprocal_root": [(POSITIVE,)],
+    "reciprocal_root_vjp": [(FLAT, POSITIVE)],
     "relu": [(FLAT,), (EDGES,)],
     "relu_vjp": [(POSITIVE, FLAT)],
     "scalar_cosine": [(np.array([0.1, 1, 2, 4, 6, 100], F32),)],
@@ -121,6 +124,7 @@ CALLS = {
     "sparse_softmax_cross_entropy_backprop": [(A, LABELS)],
     "square_root": [(POSITIVE,)],
     "square_root_vjp": [(POSITIVE, POSITIVE)],
+    "squared_difference": [(A, B), (A, B[0])],
     "subtract": [(A, B)],
     "sum_all": [(A,), (WIDE,), (np.tile(WIDE, (1, 3)),)],
     "sum_first": [(A,), (np.tile(A, (2, 1)),)],

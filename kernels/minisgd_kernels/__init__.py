@@ -42,6 +42,12 @@ _MODULES = {
     "hits": ("binary_hits", "categorical_hits", "sparse_hits"),
     "indexing": ("gather_rows", "scatter_add"),
     "linear": ("dense", "matmul", "matmul_nt", "matmul_tn", "sum_rows"),
+    "normalization": (
+        "moving_average_inplace",
+        "reciprocal_root",
+        "reciprocal_root_vjp",
+        "squared_difference",
+    ),
     "packing": ("all_finite", "count_zeros", "pack", "unpack", "zero_maps"),
     "philox": (
         "next_seed_inplace",

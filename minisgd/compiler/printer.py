@@ -207,6 +207,13 @@ def _softmax(printer: Printer, call: Call, inputs: list[str]) -> str:
     return f"{printer.use('softmax')}({inputs[0]}, {call.params[0]})"
 
 
+def _moving_average(printer: Printer, call: Call, inputs: list[str]) -> str:
+    (momentum,) = call.params
+    name = printer.use("moving_average_inplace")
+    shares = f"np.float32({momentum!r}), np.float32({1 - momentum!r})"
+    return f"{name}({', '.join(map(printer.flat, inputs))}, {shares})"
+
+
 def _relu6(printer: Printer, call: Call, inputs: list[str]) -> str:
     bounds = "np.float32(0), np.float32(6)"
     return f"{printer.use('clip')}({printer.flat(inputs[0])}, {bounds}).reshape({inputs[0]}.shape)"
@@ -281,7 +288,8 @@ _RULES: dict[str, Rule] = {
             "add", "dense", "divide", "log_softmax", "matmul", "matmul_nt", "matmul_tn",
             "multiply", "next_seed_inplace", "philox_stream", "relu", "relu_vjp",
             "softmax_cross_entropy", "softmax_cross_entropy_backprop",
-            "sparse_softmax_cross_entropy", "sparse_softmax_cross_entropy_backprop", "subtract",
+            "sparse_softmax_cross_entropy", "sparse_softmax_cross_entropy_backprop",
+            "squared_difference", "subtract",
             "sum_first", "sum_last", "sum_rows",
         ),
         _plain,
@@ -293,7 +301,10 @@ _RULES: dict[str, Rule] = {
             "sigmoid", "sigmoid_vjp", "silu", "softplus", "softsign", "tanh", "where",
         )
     },
+    "moving_average_inplace": _moving_average,
     "relu6": _relu6,
+    "rsqrt": _flat("reciprocal_root"),
+    "rsqrt_vjp": _flat("reciprocal_root_vjp"),
     "philox_uniform": _uniform,
     "softmax": _softmax,
     "erf": _flat("error_function"),

@@ -19,15 +19,18 @@ from minisgd.primitive import recorders
 _AS_FIRST = frozenset({
     "absolute", "clip", "clip_vjp", "clipped_by_norm", "clipped_by_value", "elu", "elu_vjp", "erf",
     "erfc", "exp", "expm1", "gelu", "gelu_tanh", "log", "log1p", "log_softmax",
-    "next_seed_inplace", "relu", "relu6", "relu_vjp", "scaled", "scaled_expm1", "selu", "selu_vjp",
-    "sigmoid", "sigmoid_vjp", "sign", "silu", "softmax", "softmax_cross_entropy_backprop",
-    "softplus", "softsign", "sparse_softmax_cross_entropy_backprop", "sqrt", "sqrt_vjp", "square",
-    "tanh", "times_sixth", "where",
+    "moving_average_inplace", "next_seed_inplace", "relu", "relu6", "relu_vjp", "rsqrt",
+    "rsqrt_vjp", "scaled", "scaled_expm1", "selu", "selu_vjp", "sigmoid", "sigmoid_vjp", "sign",
+    "silu", "softmax", "softmax_cross_entropy_backprop", "softplus", "softsign",
+    "sparse_softmax_cross_entropy_backprop", "sqrt", "sqrt_vjp", "square", "tanh", "times_sixth",
+    "where",
 })  # fmt: skip
 
 # A function of the inputs' shapes.
 _RULES: dict[str, Callable[..., tuple[int, ...]]] = {
-    **dict.fromkeys(("add", "subtract", "multiply", "divide"), np.broadcast_shapes),
+    **dict.fromkeys(
+        ("add", "subtract", "multiply", "divide", "squared_difference"), np.broadcast_shapes
+    ),
     "dense": lambda x, kernel, bias: (x[0], kernel[1]),
     "matmul": lambda a, b: (*a[:-1], b[-1]),
     "matmul_tn": lambda a, b: (*a[:-2], a[-1], b[-1]),

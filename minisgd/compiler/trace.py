@@ -33,6 +33,7 @@ _LAYERS = (
     layers.Dense, layers.Activation, layers.Flatten, layers.Dropout, layers.ActivityRegularization,
     layers.ELU, layers.Identity, layers.LeakyReLU, layers.PReLU, layers.Permute, layers.ReLU,
     layers.RepeatVector, layers.Rescaling, layers.Reshape, layers.Softmax,
+    layers.BatchNormalization, layers.LayerNormalization,
 )  # fmt: skip
 _LOSSES = (
     losses.CategoricalCrossentropy,

@@ -16,6 +16,7 @@ from minisgd.layers.elementwise import (
 )
 from minisgd.layers.input_layer import Input, InputLayer
 from minisgd.layers.layer import Layer
+from minisgd.layers.normalization import BatchNormalization, LayerNormalization
 from minisgd.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
 from minisgd.utils.unsupported import explain
 
@@ -23,6 +24,7 @@ __all__ = [
     "ELU",
     "Activation",
     "ActivityRegularization",
+    "BatchNormalization",
     "Dense",
     "Dropout",
     "Flatten",
@@ -30,6 +32,7 @@ __all__ = [
     "Input",
     "InputLayer",
     "Layer",
+    "LayerNormalization",
     "LeakyReLU",
     "PReLU",
     "Permute",

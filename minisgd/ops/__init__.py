@@ -59,6 +59,12 @@ from minisgd.ops.elementwise import (
 )
 from minisgd.ops.indexing import get_item, take
 from minisgd.ops.linear import dense, matmul
+from minisgd.ops.normalization import (
+    batch_normalization,
+    layer_normalization,
+    moments,
+    rsqrt,
+)
 from minisgd.ops.piecewise import (
     hard_shrink,
     hard_sigmoid,
@@ -110,6 +116,7 @@ __all__ = [
     "absolute",
     "add",
     "argmax",
+    "batch_normalization",
     "binary_crossentropy",
     "broadcast_to",
     "cast",
@@ -138,6 +145,7 @@ __all__ = [
     "hard_silu",
     "hard_swish",
     "hard_tanh",
+    "layer_normalization",
     "leaky_relu",
     "less",
     "less_equal",
@@ -152,6 +160,7 @@ __all__ = [
     "mean",
     "min",
     "minimum",
+    "moments",
     "multiply",
     "negative",
     "not_equal",
@@ -159,6 +168,7 @@ __all__ = [
     "relu",
     "relu6",
     "reshape",
+    "rsqrt",
     "selu",
     "sigmoid",
     "sign",
