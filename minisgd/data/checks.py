@@ -76,7 +76,8 @@ class NumericsWatch:
         self._epoch = epoch if kind == "train" else None
         for span in spans:
             if span.data is not self._data:  # an iterable's batch, which nobody could look at
-                self._report(self._in_arrays(_arrays(span.data)))
+                found = self._in_arrays(_arrays(span.data))
+                self._report([f"{span.name}: {text}" for text in found])
             elif self._mapped:
                 rows = span.samples()
                 batch = {name: array[rows] for name, array in self._mapped.items()}

@@ -88,6 +88,22 @@ def test_x_01_memory_mapped_data_are_checked_batch_by_batch(both, spoiled, warne
     assert all(np.isfinite(w).all() for w in model.get_weights())
 
 
+def test_x_01_in_a_batch_of_a_generator(both, spoiled, warned):
+    def batches():
+        for start in range(0, 96, 32):
+            yield spoiled[start : start + 32][::-1], both.y[start : start + 32]
+
+    warned(
+        lambda: both.model().fit(batches(), steps_per_epoch=3, shuffle=False, verbose=0),
+        "Batch 0 of the generator: `x`[26, 10] is nan",
+    )
+    model = both.model(check_numerics=True)
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=r"Batch 0 of the generator: `x`\[26, 10\] is nan"):
+        model.fit(batches(), verbose=0, shuffle=False)
+    assert all(map(np.array_equal, before, model.get_weights()))
+
+
 def test_x_03_one_column_short(setting, refused):
     text = refused(lambda m: setting.fit(m, setting.x[:, :19]), "expected axis -1 of input shape")
     assert "20" in text
