@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minisgd import losses, metrics, ops, optimizers
+from minisgd import losses, ops, optimizers
 from minisgd import numerics as rounding
 from minisgd.callbacks import CallbackList, History
 from minisgd.callbacks.callback import called
@@ -19,7 +19,7 @@ from minisgd.data import ArrayData, Epochs, NumericsWatch, Span, epochs_of, nami
 from minisgd.data.adapters import validation_epochs
 from minisgd.data.arguments import checked_counts, is_due
 from minisgd.data.arrays import Batch, positive_int, whole_batch
-from minisgd.metrics import compiled
+from minisgd.metrics import Mean, compiled
 from minisgd.tape import GradientTape
 from minisgd.tensor import Array, Tensor, Variable
 from minisgd.utils.arguments import check_flags
@@ -139,7 +139,7 @@ class Trainer:
         self._metric_identifiers = found_metrics, found_weighted
         self._compiled_with = (loss, loss_weights, metrics, weighted_metrics, steps_per_execution)
         self._metrics: list[Any] | None = None
-        self._loss_tracker = _loss_tracker()
+        self._loss_tracker = Mean(name="loss")
         self.compiled = True
 
     compiled = False
@@ -481,9 +481,8 @@ class Trainer:
         iterator.restart()
         hooks.on_test_begin()
         logs = None
-        for logs in self._steps(  # noqa: B007  # the last ones
-            Runner(self, "test", iterator, hooks, 1), hooks
-        ):
+        runner = Runner(self, "test", iterator, hooks, 1)
+        for logs in self._steps(runner, hooks):  # noqa: B007  # the last ones
             if self.stop_evaluating:
                 break
         results = self._logs_of(logs)
@@ -573,7 +572,3 @@ class Trainer:
         names = [name for name in self.metrics_names if name in logs]
         values = [logs[name] for name in [*names, *sorted(logs.keys() - names)]]
         return values[0] if len(values) == 1 else values
-
-
-def _loss_tracker() -> metrics.Mean:
-    return metrics.Mean(name="loss")

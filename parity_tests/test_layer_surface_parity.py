@@ -1,4 +1,4 @@
-"""Regularizers, constraints, more layers, layers and steps of the user's own, beside Keras's.
+"""Regularizers, constraints, more layers and layers of the user's own, beside Keras's.
 
 Whole runs of `fit` from one seed: where the reference setup promises bits, weights, History and
 what `evaluate` returns are equal, whether minisgd's steps are compiled or eager.
@@ -18,6 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from beside_keras import check_same, nearly_equal
 
 import minisgd
 from minisgd.parity.probe import measured_mode
@@ -148,18 +149,6 @@ def run(ns: Any, make: Make, optimizer: Make, **options: Any) -> Any:
     return [np.array(w) for w in model.get_weights()], history.history, results
 
 
-def check_same(ours: Any, theirs: Any) -> None:
-    """Equal bits where the reference setup promises them, else nearly equal."""
-    (weights, history, results), (expected, reference, figures) = ours, theirs
-    if measured_mode().bits:
-        for mine, value in zip(weights, expected, strict=True):
-            np.testing.assert_array_equal(mine.view(np.uint32), value.view(np.uint32))
-        assert history == reference
-        assert results == figures
-    for mine, value in zip(weights, expected, strict=True):
-        np.testing.assert_allclose(mine, value, rtol=1e-4, atol=1e-5)
-
-
 @pytest.mark.parametrize("name", RUNS)
 def test_runs(keras, name):
     theirs = run(keras, RUNS[name], OPTIMIZERS["nesterov"])
@@ -200,7 +189,7 @@ def test_functions(keras, name, shape):
     ours, theirs = value_of(minisgd, FUNCTIONS[name], x), value_of(keras, FUNCTIONS[name], x)
     if measured_mode().bits:
         np.testing.assert_array_equal(ours, theirs)
-    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    nearly_equal([ours], [theirs])
     module = "regularizers" if theirs.shape == () else "constraints"
     configs = [getattr(ns, module).serialize(FUNCTIONS[name](ns)) for ns in (minisgd, keras)]
     assert configs[0] == configs[1]
@@ -353,8 +342,7 @@ def test_layers_of_the_users_own(pair):
     if measured_mode().bits:
         assert values(ours) == values(theirs)
         assert history == reference
-    for mine, value in zip(ours.get_weights(), theirs.get_weights(), strict=True):
-        np.testing.assert_allclose(mine, value, rtol=1e-4, atol=1e-5)
+    nearly_equal(ours.get_weights(), theirs.get_weights())
 
 
 def test_losses_of_a_model(pair):
@@ -363,7 +351,7 @@ def test_losses_of_a_model(pair):
         model(ns.ops.convert_to_tensor(SMALL_X[:5]))
         found.append([float(loss) for loss in model.losses])
     assert len(found[0]) == len(found[1]) == 6
-    np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
+    nearly_equal(found[:1], found[1:])
 
 
 def test_summary(pair):
@@ -425,115 +413,3 @@ def test_clones(pair):
         ns.utils.set_random_seed(9)
         clones.append(ns.models.clone_model(model))
     assert values(clones[0]) == values(clones[1])
-
-
-# --- steps of the user's own: the examples of Keras's guide ---
-def tape_of(ns: Any) -> Any:
-    return ns.GradientTape if ns is minisgd else importlib.import_module("tensorflow").GradientTape
-
-
-def steps(ns: Any) -> dict[str, Any]:
-    tape_class = tape_of(ns)
-
-    class CompiledLoss(ns.Sequential):
-        def train_step(self, data):
-            weight = data[2] if len(data) == 3 else None
-            x, y = data[:2]
-            with tape_class() as tape:
-                y_pred = self(x, training=True)
-                loss = self.compute_loss(y=y, y_pred=y_pred, sample_weight=weight)
-            variables = self.trainable_variables
-            self.optimizer.apply(tape.gradient(loss, variables), variables)
-            for metric in self.metrics:
-                if metric.name == "loss":
-                    metric.update_state(loss)
-                else:
-                    metric.update_state(y, y_pred, sample_weight=weight)
-            return {m.name: m.result() for m in self.metrics}
-
-        def test_step(self, data):
-            x, y = data
-            y_pred = self(x, training=False)
-            loss = self.compute_loss(y=y, y_pred=y_pred)
-            for metric in self.metrics:
-                if metric.name == "loss":
-                    metric.update_state(loss)
-                else:
-                    metric.update_state(y, y_pred)
-            return {m.name: m.result() for m in self.metrics}
-
-    class OwnLoss(ns.Sequential):
-        def __init__(self, *args, **kwargs):
-            super().__init__(*args, **kwargs)
-            self.loss_tracker = ns.metrics.Mean(name="loss")
-            self.mae_metric = ns.metrics.MeanAbsoluteError(name="mae")
-            self.loss_fn = ns.losses.MeanSquaredError()
-
-        def train_step(self, data):
-            x, y = data[:2]
-            with tape_class() as tape:
-                loss = self.loss_fn(y, self(x, training=True))
-            variables = self.trainable_variables
-            self.optimizer.apply(tape.gradient(loss, variables), variables)
-            self.loss_tracker.update_state(loss)
-            self.mae_metric.update_state(y, self(x))
-            return {"loss": self.loss_tracker.result(), "mae": self.mae_metric.result()}
-
-        def test_step(self, data):
-            self.mae_metric.update_state(data[1], self(data[0]))
-            return {"mae": self.mae_metric.result()}
-
-        @property
-        def metrics(self):
-            return [self.loss_tracker, self.mae_metric]
-
-    class ComputeLoss(ns.Sequential):
-        def __init__(self, *args, **kwargs):
-            super().__init__(*args, **kwargs)
-            self.loss_tracker = ns.metrics.Mean(name="loss")
-
-        def compute_loss(self, x, y, y_pred, sample_weight, training=True):
-            loss = ns.ops.mean(ns.ops.square(y_pred - y))
-            loss += ns.ops.sum(self.losses)
-            self.loss_tracker.update_state(loss)
-            return loss
-
-        def reset_metrics(self):
-            self.loss_tracker.reset_state()
-
-        @property
-        def metrics(self):
-            return [self.loss_tracker]
-
-    class Around(ns.Sequential):
-        def train_step(self, data):
-            return {"rate": self.optimizer.learning_rate, **super().train_step(data)}
-
-    return {
-        "compiled loss": CompiledLoss,
-        "own loss": OwnLoss,
-        "compute_loss": ComputeLoss,
-        "around": Around,
-    }
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("name", ["compiled loss", "own loss", "compute_loss", "around"])
-def test_steps_of_the_users_own(keras, name, weighted):
-    found = []
-    for ns in (minisgd, keras):
-        ns.utils.set_random_seed(3)
-        dense = [ns.layers.Dense(16, "relu", kernel_regularizer="l2"), ns.layers.Dense(3)]
-        model = steps(ns)[name]([ns.layers.Input((8,)), *dense])
-        given = name in ("compiled loss", "around")
-        model.compile(
-            ns.optimizers.SGD(0.1), **({"loss": "mse", "metrics": ["mae"]} if given else {})
-        )
-        # Powers of two: of other weights of a mean squared error TensorFlow rounds otherwise.
-        weight = 2.0 ** np.round(SMALL_Y[:, 0] * 4 - 2) if weighted else None
-        history = model.fit(SMALL_X, SMALL_Y, epochs=3, verbose=0, sample_weight=weight)
-        results = model.evaluate(SMALL_X, SMALL_Y, verbose=0)
-        on_batch = model.train_on_batch(SMALL_X, SMALL_Y, return_dict=True)
-        weights = [np.array(w) for w in model.get_weights()]
-        found.append((weights, history.history, (results, on_batch)))
-    check_same(*found)
