@@ -65,7 +65,7 @@ def both_trained(
 
 def compare_models(ours: Any, theirs: Any, tolerance: Tolerance = EQUAL) -> None:
     names = [w.path for w in theirs.weights]
-    assert [w.path.split("/")[1:] for w in ours.weights] == [n.split("/")[-2:] for n in names]
+    assert [w.name for w in ours.weights] == [n.rpartition("/")[2] for n in names]
     pairs = zip(names, ours.get_weights(), theirs.get_weights(), strict=True)
     for name, mine, reference in pairs:
         within(name, mine, reference, tolerance)
@@ -96,6 +96,15 @@ def test_a_run_stays_near(keras: Any, kind: str, units: int) -> None:
     within("predictions", ours.predict(X, verbose=0), theirs.predict(X, verbose=0), NORMALIZED)
     within("loss", ours.evaluate(X, Y, verbose=0)[0], theirs.evaluate(X, Y, verbose=0)[0],
            NORMALIZED)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_penalties_and_constraints(keras: Any, kind: str) -> None:
+    options = {"gamma_regularizer": "l2", "beta_regularizer": "l1", "gamma_constraint": "non_neg"}
+    ours, theirs = both_trained(keras, kind, 6, 160, **options)
+    compare_models(ours, theirs, NORMALIZED)
+    configs = [config_without_name(m.layers[1]) for m in (ours, theirs)]
+    assert configs[0] == configs[1]
 
 
 @pytest.mark.parametrize("units", [6, 24, 64])

@@ -9,6 +9,7 @@ from minisgd import constraints, initializers, ops, regularizers, saving
 from minisgd.layers.layer import Layer, Shape
 from minisgd.ops.normalization import update_moving_average
 from minisgd.tensor import Tensor, Variable
+from minisgd.utils.arguments import check_flag
 
 _OBJECTS = (
     "beta_initializer", "gamma_initializer", "beta_regularizer", "gamma_regularizer",
@@ -41,7 +42,8 @@ class _Normalization(Layer):
     ) -> None:
         super().__init__(**saving.drop_defaults(options, self._without, type(self).__name__))
         self.epsilon = _number("epsilon", epsilon, 0.0, None)
-        self.center, self.scale = bool(center), bool(scale)
+        self.center = check_flag(center, "center")
+        self.scale = check_flag(scale, "scale")
         self.beta_initializer = initializers.get(beta_initializer)
         self.gamma_initializer = initializers.get(gamma_initializer)
         self.beta_regularizer, self.gamma_regularizer = map(regularizers.get, penalties[:2])

@@ -45,14 +45,10 @@ _divide: Primitive = defop(
 )
 
 
-_square: Primitive = defop(
-    "square", lambda x: kernels.multiply(x, x), lambda g, out, x: multiply(g, multiply(x, 2))
-)
+_square = defop("square", lambda x: kernels.multiply(x, x), lambda g, out, x: multiply(g, x * 2))
 
 
-_exp: Primitive = defop(
-    "exp", lambda x: flat(kernels.exponential, x), lambda g, out, x: multiply(g, out)
-)
+_exp = defop("exp", lambda x: flat(kernels.exponential, x), lambda g, out, x: multiply(g, out))
 
 
 # TensorFlow: g * (1 / x), with a reciprocal that each processor model estimates in its own way.
