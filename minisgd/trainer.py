@@ -53,7 +53,6 @@ class Trainer:
     check_numerics = False
 
     _progress: Progress | None = None  # of the running `fit`
-    _outputs = 0  # units of the last layer
     _whole_steps = WholeSteps()
 
     # What the model itself provides.
@@ -345,20 +344,18 @@ class Trainer:
         counts = (steps_per_epoch, validation_steps, validation_batch_size, validation_freq)
         epochs, initial_epoch = checked_counts(epochs, initial_epoch, *counts)
         if validation_split and validation_data is None:
-            (x, y, sample_weight), validation_data = split_off(
-                x, y, sample_weight, validation_split
-            )
-        iterator = epochs_of(
+            parts = split_off(x, y, sample_weight, validation_split)
+            (x, y, sample_weight), validation_data = parts
+        iterator = self._prepared(epochs_of(
             x, y, sample_weight, batch_size, steps_per_epoch, shuffle, class_weight,
             reshuffle_each_epoch,
-        )  # fmt: skip
-        self._check_first(iterator)
+        ))  # fmt: skip
         validation = None
         if validation_data is not None:
             size = batch_size if validation_batch_size is None else validation_batch_size
             with naming("`validation_data`"):
-                validation = validation_epochs(validation_data, size, validation_steps)
-                self._check_first(validation, "validation data: ")
+                unchecked = validation_epochs(validation_data, size, validation_steps)
+                validation = self._prepared(unchecked, "validation data: ")
         iterator.restart()
 
         with (
@@ -413,11 +410,12 @@ class Trainer:
             on_end(span.step + span.count - 1, logs)
             yield result
 
-    def _check_first(self, iterator: Epochs, role: str = "") -> None:
-        """Check all data that can be seen before training: arrays, or an iterable's beginning."""
+    def _prepared(self, iterator: Epochs, role: str = "") -> Epochs:
+        """The data, checked as far as they can be seen now: arrays, or an iterable's beginning."""
         for data in iterator.looked_at():
             self._check_batch(data)
         iterator.watch = NumericsWatch(self, iterator.data, role)
+        return iterator
 
     def _checked(self, spans: Iterator[Span]) -> Iterator[Span]:
         """Check what could not be seen before: an iterable's batches, labels in a file."""
@@ -468,8 +466,7 @@ class Trainer:
             with ``return_dict=True``.
         """
         self._assert_compiled("evaluate")
-        iterator = epochs_of(x, y, sample_weight, batch_size, steps)
-        self._check_first(iterator)
+        iterator = self._prepared(epochs_of(x, y, sample_weight, batch_size, steps))
         with called(callbacks, self, verbose, 1, iterator.num_batches) as hooks:
             logs = self._run_test(iterator, hooks)
         return dict(sorted(logs.items())) if return_dict else self._in_order(logs)
