@@ -22,12 +22,8 @@ from minisgd.data.arrays import Batch, positive_int, whole_batch
 from minisgd.metrics import Mean, compiled
 from minisgd.tape import GradientTape
 from minisgd.tensor import Array, Tensor, Variable
+from minisgd.utils import batches
 from minisgd.utils.arguments import check_flags
-from minisgd.utils.batches import (
-    pack_x_y_sample_weight,
-    plain_logs,
-    unpack_x_y_sample_weight,
-)
 from minisgd.utils.interrupts import WholeSteps
 from minisgd.utils.one_thread import in_one_thread
 
@@ -183,7 +179,7 @@ class Trainer:
             Running figures since the start of the epoch, this batch included; its loss is the one
             before the update.
         """
-        x, y, sample_weight = unpack_x_y_sample_weight(data)
+        x, y, sample_weight = batches.unpack_x_y_sample_weight(data)
         with GradientTape() as tape:
             y_pred = self(x, training=True)
             loss = self._compute_loss(x, y, y_pred, sample_weight, training=True)
@@ -198,7 +194,7 @@ class Trainer:
 
     def test_step(self, data: Batch) -> Logs:
         """Loss and metrics of one batch, as running figures; nothing is learnt."""
-        x, y, sample_weight = unpack_x_y_sample_weight(data)
+        x, y, sample_weight = batches.unpack_x_y_sample_weight(data)
         y_pred = self(x, training=False)
         loss = self._compute_loss(x, y, y_pred, sample_weight, training=False)
         self._loss_tracker.update_state(loss, sample_weight=len(x))
@@ -206,17 +202,13 @@ class Trainer:
 
     def predict_step(self, data: Batch) -> Tensor:
         """Predictions for one batch."""
-        y_pred = self(unpack_x_y_sample_weight(data)[0], training=False)
+        y_pred = self(batches.unpack_x_y_sample_weight(data)[0], training=False)
         return ops.cast(y_pred, np.float32) if self.numerics.wide else y_pred
 
     def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None,
         training: bool = True,
-    ) -> Tensor:
+    ) -> Tensor:  # fmt: skip
         """Loss of a batch, shape (): that of `compile` plus `losses`; may be overridden."""
         found = [ops.sum(loss) if loss.ndim else loss for loss in self.losses]
         if self._loss is not None:
@@ -238,7 +230,9 @@ class Trainer:
         step = getattr(self, f"{kind}_step")
         if getattr(type(self), f"{kind}_step") is getattr(Trainer, f"{kind}_step"):
             return step(data)
-        return plain_logs(step(data[:1] if data[1] is None else pack_x_y_sample_weight(*data)))
+        return batches.plain_logs(
+            step(data[:1] if data[1] is None else batches.pack_x_y_sample_weight(*data))
+        )
 
     def _logs_of(self, logs: Any) -> Logs:
         """The running figures; if the step returned others than these, the latest of those."""
