@@ -28,7 +28,7 @@ def test_data_of_no_such_form_is_refused_alike(data):
     for side in SIDES:
         with pytest.raises(ValueError, match="Data is expected to be in format") as caught:
             side().ns.utils.unpack_x_y_sample_weight(data)
-        messages.append(str(caught.value))
+        messages.append(str(caught.value).partition("found:")[0])  # ours shows no arrays
     assert messages[0] == messages[1]
 
 

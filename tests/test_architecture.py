@@ -27,6 +27,7 @@ SOURCES = sorted(path for room in ROOMS for path in room.rglob("*.py"))
 
 # A module imports from lower floors only, and within its own package.
 FLOORS = [
+    ["operators"],
     ["tensor"],
     ["primitive", "utils"],
     ["config", "numerics"],
