@@ -60,8 +60,8 @@ def first_no_distribution(y_true: Array) -> Doubt | None:
     if y_true.ndim != 2 or not y_true.size:
         return None
     if y_true.dtype in (np.float32, np.float64) and y_true.dtype.isnative:
-        with np.errstate(invalid="ignore", over="ignore"):  # one product is much faster than sums
-            off = np.abs(y_true @ np.ones(y_true.shape[1], y_true.dtype) - 1)
+        with np.errstate(invalid="ignore", over="ignore"):  # much faster than `sum` for short rows
+            off = np.abs(np.einsum("ij->i", y_true) - 1)
             if (off < 9e-4).all() and y_true.min() >= 0:
                 return None
     with np.errstate(invalid="ignore", over="ignore"):
