@@ -87,9 +87,13 @@ def _fuzz(entry):
 def _memory(entry):
     yield "## Memory and pace"
     yield ""
-    yield "Growth of private memory after the first five, garbage collected before each reading."
+    yield (
+        f"{entry['count']} epochs of one `fit`, and {entry['count']} models that were built, "
+        "trained and dropped: growth of private memory after the first five (garbage collected "
+        "before each reading), and the median processor time of one, in one thread."
+    )
     yield ""
-    yield "| soak | growth, KiB | pace of the first tenth, ms | pace of the last tenth, ms |"
+    yield "| soak | growth, KiB | time in the first tenth, ms | time in the last tenth, ms |"
     yield "|---|---|---|---|"
     for name, row in entry["soaks"].items():
         first, last = row["first_tenth_ms"], row["last_tenth_ms"]
