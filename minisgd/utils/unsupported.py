@@ -10,7 +10,7 @@ from minisgd.utils.lookup import did_you_mean
 
 PURPOSE = (
     "minisgd shows what happens inside `model.fit` with SGD: Sequential models of Dense, "
-    "activation, reshaping, regularization and Dropout layers"
+    "activation, normalization, reshaping and regularization layers"
 )
 
 # What to use instead, for names that users are likely to try; others get the general sentence.
