@@ -111,3 +111,83 @@ def test_errors_have_the_same_key_phrases(keras, tmp_path):
         unbuilt = ns.Sequential([ns.layers.Dense(6)])
         with pytest.raises(ValueError, match="has not yet been built"):
             unbuilt.save_weights(path)
+
+
+def subclass(ns):
+    """A Sequential that has layers beside its stack, metrics and a loss as attributes."""
+
+    class Owner(ns.Sequential):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.loss_tracker = ns.metrics.Mean(name="loss")
+            self.scores = [ns.metrics.MeanAbsoluteError(name="mae"), ns.metrics.AUC(name="auc")]
+            self.loss_fn = ns.losses.MeanSquaredError()
+            self.outer = ns.layers.Dense(2)
+            self._hidden = {"a": ns.layers.Dense(3), "b": [ns.layers.Dense(4)]}
+            for layer in (self.outer, self._hidden["a"], self._hidden["b"][0]):
+                layer.build((None, 5))
+
+        @property
+        def metrics(self):
+            return [self.loss_tracker, *self.scores]
+
+    return Owner
+
+
+def with_attributes(ns):
+    model = subclass(ns)([ns.layers.Input((4,)), ns.layers.Dense(5), ns.layers.Dense(3)])
+    model.first = model.layers[0]  # is in the stack, and so in the file, already
+    model.compile("sgd", "mse")
+    model.loss_tracker.update_state(3.0)
+    return model
+
+
+def beside_the_stack(model):
+    layers = [model.outer, model._hidden["a"], model._hidden["b"][0]]
+    return [np.asarray(w) for layer in layers for w in layer.get_weights()]
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
+@pytest.mark.parametrize("direction", ["to keras", "from keras", "to minisgd"])
+def test_layers_beside_the_stack_go_both_ways(keras, tmp_path, direction, suffix):
+    source = keras if direction == "from keras" else minisgd
+    target = keras if direction == "to keras" else minisgd
+    path = str(tmp_path / f"m{suffix}")
+    model = with_attributes(source)
+    if suffix == ".keras":
+        model.save(path)
+        other = target.models.load_model(path, custom_objects={"Owner": subclass(target)})
+    else:
+        model.save_weights(path)
+        other = with_attributes(target)
+        other.load_weights(path)
+    assert_same(model, other)
+    for ours, theirs in zip(beside_the_stack(model), beside_the_stack(other), strict=True):
+        np.testing.assert_array_equal(ours, theirs, strict=True)
+    # What the metrics have counted is in no file.
+    assert float(model.loss_tracker.result()) == 3
+    assert float(other.loss_tracker.result()) == (0 if suffix == ".keras" else 3)
+
+
+def test_the_layout_of_attributes_is_the_same(keras, tmp_path):
+    for name, ns in (("a", minisgd), ("b", keras)):
+        with_attributes(ns).save_weights(str(tmp_path / f"{name}.weights.h5"))
+    layout = members(tmp_path / "a.weights.h5")
+    assert layout == members(tmp_path / "b.weights.h5")
+    assert {"outer/vars", "_hidden/dense/vars", "_hidden/container/dense/vars"} <= layout.keys()
+
+
+def test_a_layer_beside_the_stack_that_does_not_fit_leaves_the_model_alone(keras, tmp_path):
+    path = str(tmp_path / "m.weights.h5")
+    for source in (minisgd, keras):
+        with_attributes(source).save_weights(path)
+        for ns in (minisgd, keras):
+            other = with_attributes(ns)
+            other.outer = ns.layers.Dense(7)
+            other.outer.build((None, 5))
+            before = state(other)
+            with pytest.raises(ValueError, match="A total of 1 objects could not be loaded"):
+                other.load_weights(path)
+            if ns is minisgd:
+                for now, then in zip(state(other), before, strict=True):
+                    np.testing.assert_array_equal(now, then)

@@ -7,7 +7,9 @@
     vars                                                 the model's own variables, and its name
 
 The groups count the layers of one class (dense, dense_1, ...); a Sequential among them has
-``layers`` of its own, other layers have a group for each attribute that is a layer or has some.
+``layers`` of its own. Every layer, and a subclass of Sequential too, has a group for each attribute
+that is a layer or has some, unless it is in the stack. Metrics and losses that are attributes have
+none: Keras does not save what they have counted.
 The names of layers are written and never compared: a file fits every model of the same structure.
 Each array has an attribute ``sha256``, which Keras ignores.
 """
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 _SUFFIX, _MODEL_SUFFIX, _TENSORS_SUFFIX = ".weights.h5", ".keras", ".safetensors"
 _OPTIMIZER = "optimizer"
-_BOOKKEEPING = {"_layers", "_arguments"}  # attributes that list layers of other attributes
+_BOOKKEEPING = {"_layers", "_arguments", "_input"}  # what other attributes list, too
 
 
 def save_weights(
@@ -162,7 +164,9 @@ def largest_file(model: Sequential) -> int:
 
     An optimizer has up to three variables a weight; HDF5's own structures are small.
     """
-    return 8 * sum(w.numpy().nbytes for w in model.weights) + (1 << 24)
+    owners = [model, *(layer for _, layer in _groups(model))]
+    weights = [weight for owner in owners for weight in _own_weights(owner)]
+    return 8 * sum(weight.numpy().nbytes for weight in weights) + (1 << 24)
 
 
 @dataclass
@@ -328,13 +332,14 @@ def _groups(model: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _children(owner: Any, above: str) -> Iterator[tuple[str, Any]]:
-    """Layers of a Sequential, or those that are attributes, with their groups (Keras's order)."""
+    """Layers of a Sequential, then those that are attributes, with their groups (Keras's order)."""
     if hasattr(owner, "layers"):
         yield from _members(owner.layers, f"{above}layers")
-        return
     for name in sorted(vars(owner), key=lambda name: (name.startswith("_"), name)):
         value = vars(owner)[name]
-        if name not in _BOOKKEEPING and isinstance(value, list | tuple | dict):
+        if name in _BOOKKEEPING:
+            continue
+        if isinstance(value, list | tuple | dict):
             yield from _members(value, f"{above}{name}")
         elif hasattr(value, "trainable_weights"):
             yield f"{above}{name}", value
@@ -364,9 +369,9 @@ def _own_weights(layer: Any) -> list[Variable]:
 
 def _by_name(model: Sequential) -> Iterator[tuple[str, Variable]]:
     """Weights by name in a safetensors file: ``dense.kernel``, ``dense_1.kernel``, ..."""
+    counts: dict[str, int] = {}
     for group, layer in [("", model), *_groups(model)]:
         prefix = group.replace("layers/", "").replace("/", ".")
-        counts: dict[str, int] = {}
         for weight in _own_weights(layer):
             name = f"{prefix}.{weight.name}" if prefix else weight.name
             count = counts[name] = counts.get(name, -1) + 1
