@@ -19,6 +19,7 @@ from minisgd.data import ArrayData, Epochs, NumericsWatch, Span, epochs_of, nami
 from minisgd.data.adapters import validation_epochs
 from minisgd.data.arguments import checked_counts, is_due
 from minisgd.data.arrays import Batch, positive_int, whole_batch
+from minisgd.losses.weighted import times_weight
 from minisgd.metrics import Mean, compiled
 from minisgd.tape import GradientTape
 from minisgd.tensor import Array, Tensor, Variable
@@ -65,7 +66,7 @@ class Trainer:
         self,
         optimizer: Any = "rmsprop",
         loss: Any = None,
-        loss_weights: None = None,
+        loss_weights: Any = None,
         metrics: Sequence[Any] | None = None,  # noqa: A002
         weighted_metrics: Sequence[Any] | None = None,
         run_eagerly: bool = False,
@@ -83,6 +84,8 @@ class Trainer:
         optimizer : str or SGD
             Keras's default is "rmsprop", which minisgd has not: name "sgd" or an `SGD`.
         loss : str, Loss or callable
+        loss_weights : float, or list of one, optional
+            What the loss is multiplied by; penalties are not.
         metrics : list of (str or Metric), optional
             E.g. ``["accuracy"]``; functions, too.
         weighted_metrics : list of (str or Metric), optional
@@ -108,18 +111,12 @@ class Trainer:
         ------
         ValueError
             If a name is unknown or `metrics` is no list.
-        NotImplementedError
-            For `loss_weights`.
         """
-        if loss_weights is not None:
-            raise NotImplementedError(
-                "`loss_weights`: expected None; a Sequential has one output and one loss."
-            )
         found_metrics = compiled.flattened(metrics, "metrics")
         found_weighted = compiled.flattened(weighted_metrics, "weighted_metrics")
         positive_int(steps_per_execution, "steps_per_execution")
         # Whatever can fail comes first: a refused `compile` changes nothing.
-        found_loss = losses.resolve(loss)
+        found_loss = times_weight(losses.resolve(loss), loss_weights)
         found_numerics = rounding.get(numerics)
         if jit_compile not in (True, False, None, "auto"):
             msg = f"`jit_compile`: expected True, False or 'auto', received {jit_compile!r}"

@@ -160,11 +160,6 @@ def test_what_needs_compile(method):
         getattr(model, method)(np.ones((2, 3)), np.ones((2, 2)))
 
 
-def test_what_compile_has_not_yet():
-    with pytest.raises(NotImplementedError, match="loss_weights"):
-        model().compile("sgd", "mse", loss_weights=[1.0])
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
