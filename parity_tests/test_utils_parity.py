@@ -139,3 +139,31 @@ def test_bad_options_of_a_summary(options, message):
     for side in SIDES:
         with pytest.raises(ValueError, match=message):
             model_of(side().ns).summary(**options)
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        None, int, float, bool, str, complex, "int", "float32", "bfloat16", np.float64, np.uint8,
+        np.dtype("int16"), np.dtype(">f4"), np.zeros(2, np.int32).dtype,
+    ],
+    ids=str,
+)  # fmt: skip
+def test_standardize_dtype(dtype):
+    ours, theirs = both(lambda ns: ns.utils.standardize_dtype(dtype))
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("dtype", ["float", "float31", object, list, np.dtype("M8[s]"), 3], ids=str)
+def test_standardize_dtype_refuses_alike(dtype):
+    for side in SIDES:
+        with pytest.raises(ValueError, match="Invalid dtype: "):
+            side().ns.utils.standardize_dtype(dtype)
+
+
+def test_layers_deserialize_refuses_alike():
+    for side in SIDES:
+        ns = side().ns
+        config = ns.losses.serialize(ns.losses.MeanSquaredError())
+        with pytest.raises(ValueError, match=r"passed a `config` object that is not a `keras\.lay"):
+            ns.layers.deserialize(config)

@@ -16,6 +16,8 @@ from minisgd.layers.elementwise import (
 )
 from minisgd.layers.input_layer import Input, InputLayer
 from minisgd.layers.layer import Layer
+from minisgd.layers.lookup import deserialize, serialize
+from minisgd.layers.noise import AlphaDropout, GaussianDropout, GaussianNoise
 from minisgd.layers.normalization import BatchNormalization, LayerNormalization
 from minisgd.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
 from minisgd.utils.unsupported import explain
@@ -24,10 +26,13 @@ __all__ = [
     "ELU",
     "Activation",
     "ActivityRegularization",
+    "AlphaDropout",
     "BatchNormalization",
     "Dense",
     "Dropout",
     "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
     "Identity",
     "Input",
     "InputLayer",
@@ -41,6 +46,8 @@ __all__ = [
     "Rescaling",
     "Reshape",
     "Softmax",
+    "deserialize",
+    "serialize",
 ]
 
 

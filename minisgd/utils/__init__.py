@@ -18,6 +18,7 @@ from minisgd.utils.batches import (
     unpack_x_y_sample_weight,
 )
 from minisgd.utils.categorical import to_categorical
+from minisgd.utils.dtypes import standardize_dtype
 from minisgd.utils.naming import clear_session
 from minisgd.utils.progbar import Progbar
 from minisgd.utils.py_dataset import PyDataset
@@ -45,6 +46,7 @@ __all__ = [
     "register_keras_serializable",
     "serialize_keras_object",
     "set_random_seed",
+    "standardize_dtype",
     "to_categorical",
     "unpack_x_y_sample_weight",
 ]
