@@ -99,6 +99,7 @@ class _State(threading.local):
     def __init__(self) -> None:
         self.numerics = DEFAULT
         self.graph = False
+        self.shapes_known = False
 
 
 _state = _State()
@@ -137,12 +138,17 @@ def in_graph() -> bool:
     return _state.graph
 
 
+def shapes_known() -> bool:
+    """Whether TensorFlow would know the length of the batch as it makes its graph."""
+    return _state.graph and _state.shapes_known
+
+
 @contextmanager
-def scope(numerics: Numerics, graph: bool = True) -> Iterator[None]:
+def scope(numerics: Numerics, graph: bool = True, shapes_known: bool = False) -> Iterator[None]:
     """Compute what is inside with these numerics, in this thread."""
-    before = _state.numerics, _state.graph
-    _state.numerics, _state.graph = numerics, graph
+    before = _state.numerics, _state.graph, _state.shapes_known
+    _state.numerics, _state.graph, _state.shapes_known = numerics, graph, shapes_known
     try:
         yield
     finally:
-        _state.numerics, _state.graph = before
+        _state.numerics, _state.graph, _state.shapes_known = before

@@ -19,6 +19,7 @@ from minisgd.data import ArrayData, Epochs, NumericsWatch, Span, epochs_of, nami
 from minisgd.data.adapters import validation_epochs
 from minisgd.data.arguments import checked_counts, is_due
 from minisgd.data.arrays import Batch, positive_int, whole_batch
+from minisgd.data.known_shapes import KnownShapes
 from minisgd.losses.weighted import times_weight
 from minisgd.metrics import Mean, compiled
 from minisgd.tape import GradientTape
@@ -131,10 +132,11 @@ class Trainer:
         self._metric_identifiers = found_metrics, found_weighted
         self._compiled_with = (loss, loss_weights, metrics, weighted_metrics, steps_per_execution)
         self._metrics: list[Any] | None = None
+        self._met = KnownShapes()
         self._loss_tracker = Mean(name="loss")
         self.compiled = True
 
-    compiled = False
+    compiled = _shapes_known = False
 
     def _assert_compiled(self, method: str) -> None:
         if not self.compiled:
@@ -164,7 +166,11 @@ class Trainer:
 
     def _numerics_scope(self) -> AbstractContextManager[None]:
         """Round as the reference does in a step of this model."""
-        return rounding.scope(self.numerics, graph=not self.run_eagerly)
+        return rounding.scope(self.numerics, not self.run_eagerly, self._shapes_known)
+
+    def _meet_data(self, data: Any) -> None:
+        """Before training on `data`: whether TensorFlow's graph knows their batches' length."""
+        self._shapes_known = self._met.meet(data)
 
     # --- one step ---
     def train_step(self, data: Batch) -> Logs:
@@ -550,6 +556,8 @@ class Trainer:
     def _on_all(self, kind: str, data: ArrayData) -> Any:
         """What a step returns for all samples."""
         watch = NumericsWatch(self, data)
+        if kind == "train":
+            self._meet_data(data)
         with self._numerics_scope():
             result = self._step(kind, next(data.batches()))
         watch.see(result)

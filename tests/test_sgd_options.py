@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import minisgd as keras
-from minisgd import optimizers
+from minisgd import numerics, optimizers
 from minisgd.optimizers import SGD, schedules
 from minisgd.tensor import Variable
 
@@ -18,6 +18,12 @@ RNG = np.random.default_rng(3)
 W = (RNG.standard_normal((40, 5)) * 0.1).astype(f32)
 B = RNG.standard_normal(5).astype(f32)
 GRADIENTS = [[(RNG.standard_normal(a.shape) * 0.2).astype(f32) for a in (W, B)] for _ in range(12)]
+
+
+@pytest.fixture(autouse=True)
+def _in_graph():
+    with numerics.scope(numerics.DEFAULT):  # as in `fit`
+        yield
 
 
 def train(sgd, gradients=GRADIENTS):

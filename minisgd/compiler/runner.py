@@ -56,6 +56,8 @@ class Runner:
     ) -> None:
         self.model, self.kind, self.iterator = model, kind, iterator
         self.program: Program | None = None
+        if kind == "train":
+            model._meet_data(iterator.data)
         self.planned = epochs * (iterator.num_batches or 0)  # 0: nobody knows
         self._eager_steps = 0
         self._rows = 0  # of the largest batch that there is room for
@@ -320,7 +322,11 @@ def _fingerprint(model: Any, kind: str, span: Span) -> Any:
         parts += [model._loss, vars(model._loss) if model._loss is not None else None]
         parts += [model._metrics, [vars(m).get("threshold") for m in model._metrics or ()]]
     if kind == "train":
-        parts += [model.optimizer, vars(model.optimizer) if model.optimizer is not None else None]
+        parts += [
+            model._shapes_known,
+            model.optimizer,
+            vars(model.optimizer) if model.optimizer is not None else None,
+        ]
     for name in _DATA:
         array = getattr(span.data, name)
         parts.append(None if array is None else (array.dtype.str, *array.shape[1:]))

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+import minisgd_kernels as kernels
+from minisgd import numerics
 from minisgd.ops.choice import equal, maximum, minimum, where
-from minisgd.ops.convert import as_float, cast, convert_to_tensor, stop_gradient
+from minisgd.ops.convert import as_float, as_pair, cast, convert_to_tensor, stop_gradient
 from minisgd.ops.elementwise import add, divide, exp, log, multiply, subtract
 from minisgd.ops.reduce import sum
 from minisgd.ops.shape import axes_of, reshape
@@ -40,11 +42,23 @@ _argmax: Primitive = defop(
 )
 
 
+# Where TensorFlow knows the divisor as it makes the graph, its gradient has the reciprocal.
+_divide_by_constant: Primitive = defop(
+    "divide_by_constant",
+    lambda a, b: kernels.divide(a, b),
+    lambda g, out, a, b: multiply(g, divide(1.0, b)),
+    None,
+)
+
+
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Sum divided by the number of elements that went into it."""
     x = convert_to_tensor(x)
     total = sum(x, axis, keepdims)
-    return divide(total, builtins.max(x.size, 1) // builtins.max(total.size, 1))
+    count = builtins.max(x.size, 1) // builtins.max(total.size, 1)
+    if numerics.shapes_known():
+        return bind(_divide_by_constant, *as_pair(as_float(total), count))
+    return divide(total, count)
 
 
 def _extreme(primitive: Primitive, x: Any, axis: Axis, keepdims: bool) -> Tensor:

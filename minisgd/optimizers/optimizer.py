@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from minisgd import numerics
 from minisgd.optimizers.schedules import LearningRateSchedule
 from minisgd.optimizers.state import OptimizerState
 from minisgd.primitive import argument, call
@@ -110,13 +111,13 @@ class Optimizer(OptimizerState):
         if not grads:
             return
         updates = self._matched(grads, trainable_variables)
-        factor = _reciprocal(self.loss_scale_factor)  # what the gradients are still to be times
+        updates, factor = _divided(updates, self.loss_scale_factor)
         every = self.gradient_accumulation_steps
         if every is None or (self._iterations._array[()] + 1) % every == 0:
             # Raises, if it has to, before anything has changed.
             rate = argument("learning_rate", self._current_rate())
             if every is not None:
-                updates, factor = self._accumulated(updates, factor), _reciprocal(every)
+                updates, factor = _divided(self._accumulated(updates, factor), every)
             self._update(updates, factor, rate)
             for accumulator in self._accumulators:
                 call("copy_inplace", accumulator.array_inplace().reshape(-1), np.float32(0))
@@ -188,15 +189,20 @@ class Optimizer(OptimizerState):
     def _update(self, updates: list[Update], factor: Any, rate: Any) -> None:
         """Clip, decay, and the rule, with `factor` (None: 1) times the gradients.
 
-        A factor of all elements meets the learning rate first, ``g * (factor * learning_rate)``:
-        so TensorFlow reorders products, since it saves one for each element.
+        In a graph, a factor of all elements meets the learning rate first,
+        ``g * (factor * learning_rate)``: so TensorFlow reorders products, since it saves one for
+        each element.
         """
         lr = rate
         if self.clipnorm:
             updates = _each("clipped_by_norm", _scaled(updates, factor), self.clipnorm)
         elif self.global_clipnorm:
             updates = _scaled(updates, factor)
-            lr = _global_factor(updates, self.global_clipnorm) * rate
+            shrink = _global_factor(updates, self.global_clipnorm)
+            if numerics.in_graph():
+                lr = shrink * rate
+            else:
+                updates = _scaled(updates, shrink)
         elif self.clipvalue:
             updates = _each("clipped_by_value", _scaled(updates, factor), self.clipvalue)
         elif factor is not None:
@@ -237,12 +243,20 @@ class Optimizer(OptimizerState):
         self._not_decayed_names = list(var_names or ())
 
     def _decay(self, updates: list[Update], rate: Any) -> None:
-        """``w -= w * (weight_decay * learning_rate)``."""
+        """``w -= w * (weight_decay * learning_rate)``; not in a graph, from left to right."""
+        if not numerics.in_graph():
+            for w, variable, _ in self._decaying(updates):
+                share = call("scaled", w, variable.dtype.type(self.weight_decay))
+                call("sgd_inplace", w, share, _of_dtype(rate, variable.dtype))
+            return
         factor = argument("decay", self._decay_factor(rate, self._iterations._array[()]))
-        for _, variable, _ in updates:
-            if self._decays(variable):
-                w = variable.array_inplace().reshape(-1)
-                call("decay_inplace", w, _of_dtype(factor, variable.dtype))
+        for w, variable, _ in self._decaying(updates):
+            call("decay_inplace", w, _of_dtype(factor, variable.dtype))
+
+    def _decaying(self, updates: list[Update]) -> list[Update]:
+        """The variables that decay, with their values in place of their gradients."""
+        variables = [(v, i) for _, v, i in updates if self._decays(v)]
+        return [(v.array_inplace().reshape(-1), v, i) for v, i in variables]
 
     def _decay_factor(self, rate: Any, calls: Any) -> Any:
         """What share of themselves the variables lose at a rate after so many calls, a float32.
@@ -313,9 +327,17 @@ def _constrain(variable: Variable) -> None:
 
 
 # --- gradients: each function returns new ones and leaves the caller's alone ---
-def _reciprocal(number: float | None) -> Any:
-    """TensorFlow turns the division by a constant into a product with its reciprocal."""
-    return None if number is None else np.float32(1) / np.float32(number)
+def _divided(updates: list[Update], number: float | None) -> tuple[list[Update], Any]:
+    """Gradients divided by a number (None: 1), and what they are still to be times (None: 1).
+
+    TensorFlow's graph turns the division by a constant into a product with its reciprocal, which
+    is put off, since it may meet another number first.
+    """
+    if number is None:
+        return updates, None
+    if numerics.in_graph():
+        return updates, np.float32(1) / np.float32(number)
+    return [(call("divide", g, np.asarray(number, v.dtype)), v, i) for g, v, i in updates], None
 
 
 def _of_dtype(number: Any, dtype: Any) -> Any:

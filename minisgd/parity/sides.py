@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minisgd import numerics
 from minisgd.parity.environment import load_reference
 
 Array = npt.NDArray[Any]
@@ -48,7 +49,7 @@ def minisgd_side() -> Side:
     """Return minisgd as a side."""
     ns = importlib.import_module("minisgd")
     tensor = importlib.import_module("minisgd.tensor").Tensor
-    return Side("minisgd", ns, ns.GradientTape, tensor, lambda function: function)
+    return Side("minisgd", ns, ns.GradientTape, tensor, numerics.scope(numerics.DEFAULT))
 
 
 @functools.cache
