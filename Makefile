@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV ?= .venv
 # Two processes: TensorFlow takes seconds and hundreds of megabytes to load in each, and no test
 # measures time against another. PYTEST_ARGS= for one.
-PYTEST_ARGS ?= -n 2
+PYTEST_ARGS ?= -n 2 --durations=15
 TRAIN_ARGS ?=
 BENCH_ARGS ?=
 # What minisgd is measured beside; each has an extra of its own, bench-NAME.

@@ -44,12 +44,23 @@ class Side:
     compiled: Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
+def _in_graph(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` that rounds as in a graph, with the numerics of whoever calls it."""
+
+    @functools.wraps(function)
+    def run(*arguments: Any) -> Any:
+        with numerics.scope(numerics.current()):
+            return function(*arguments)
+
+    return run
+
+
 @functools.cache
 def minisgd_side() -> Side:
     """Return minisgd as a side."""
     ns = importlib.import_module("minisgd")
     tensor = importlib.import_module("minisgd.tensor").Tensor
-    return Side("minisgd", ns, ns.GradientTape, tensor, numerics.scope(numerics.DEFAULT))
+    return Side("minisgd", ns, ns.GradientTape, tensor, _in_graph)
 
 
 @functools.cache
