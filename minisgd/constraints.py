@@ -9,7 +9,7 @@ import numpy as np
 
 from minisgd import ops, saving
 from minisgd.tensor import Tensor
-from minisgd.utils.lookup import look_up
+from minisgd.utils.lookup import get_object
 from minisgd.utils.unsupported import explain
 
 _EPSILON = 1e-7  # keras.backend.epsilon()
@@ -172,15 +172,7 @@ def get(identifier: Any) -> Any:
     ValueError
         If there is none with that name, or it is no function.
     """
-    if isinstance(identifier, dict):
-        identifier = deserialize(identifier)
-    elif isinstance(identifier, str):
-        identifier = look_up(identifier, _BY_NAME, "constraint")
-    if isinstance(identifier, type):
-        identifier = identifier()
-    if identifier is None or callable(identifier):
-        return identifier
-    return look_up(identifier, _BY_NAME, "constraint")  # raises
+    return get_object(identifier, _BY_NAME, "constraint", deserialize)
 
 
 def serialize(constraint: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from minisgd import numerics, ops, saving
 from minisgd.tensor import Tensor
-from minisgd.utils.lookup import look_up
+from minisgd.utils.lookup import get_object
 from minisgd.utils.unsupported import explain
 
 
@@ -141,8 +141,6 @@ l1, l2, l1_l2 = L1, L2, L1L2  # Keras has both names
 _BY_NAME: dict[str, Any] = {
     "Regularizer": Regularizer, "L1": L1, "L2": L2, "L1L2": L1L2,
     "regularizer": Regularizer, "l1": L1, "l2": L2, "l1l2": L1L2,
-    # Keras's documentation has this name, though its `get` refuses it.
-    "l1_l2": lambda: L1L2(l1=0.01, l2=0.01),
 }  # fmt: skip
 
 
@@ -154,15 +152,10 @@ def get(identifier: Any) -> Any:
     ValueError
         If there is none with that name, or it is no function.
     """
-    if isinstance(identifier, dict):
-        identifier = deserialize(identifier)
-    elif isinstance(identifier, str):
-        identifier = look_up(identifier, _BY_NAME, "regularizer")()
-    elif isinstance(identifier, type):
-        identifier = identifier()
-    if identifier is None or callable(identifier):
-        return identifier
-    return look_up(identifier, _BY_NAME, "regularizer")  # raises
+    # Keras's documentation has this name, though its `get` refuses it.
+    if isinstance(identifier, str) and identifier == "l1_l2":
+        return L1L2(l1=0.01, l2=0.01)
+    return get_object(identifier, _BY_NAME, "regularizer", deserialize)
 
 
 def serialize(regularizer: Any) -> Any:

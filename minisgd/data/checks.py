@@ -81,8 +81,9 @@ class NumericsWatch:
             elif self._mapped:
                 rows = span.samples()
                 batch = {name: array[rows] for name, array in self._mapped.items()}
-                numbers = np.arange(rows.stop)[rows] if isinstance(rows, slice) else rows
-                self._report(self._in_arrays(batch, numbers))
+                if isinstance(rows, slice):
+                    rows = np.arange(rows.start, rows.stop)
+                self._report(self._in_arrays(batch, rows))
             if self._strict and kind == "train":
                 self._keep()
             self._span = span

@@ -10,7 +10,7 @@ from minisgd.losses import hinges, losses, probabilistic, regression
 from minisgd.losses.loss import Loss, LossFunctionWrapper
 from minisgd.tensor import Tensor
 from minisgd.utils import objects
-from minisgd.utils.lookup import look_up
+from minisgd.utils.lookup import get_object
 from minisgd.utils.naming import to_snake_case
 
 
@@ -71,12 +71,7 @@ def get(identifier: Any) -> Any:
     ----------
     Keras, ``keras.losses.get`` (losses/__init__.py).
     """
-    if identifier is None:
-        return None
-    if isinstance(identifier, dict):
-        return deserialize(identifier)
-    found = identifier if callable(identifier) else look_up(identifier, _BY_NAME, "loss")
-    return found() if inspect.isclass(found) else found
+    return get_object(identifier, _BY_NAME, "loss", deserialize)
 
 
 def serialize(loss: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from minisgd.metrics import accuracy, auc, confusion, means, scores, topk
 from minisgd.metrics.metric import Mean, Metric
 from minisgd.metrics.reduction import MeanMetricWrapper, Sum
 from minisgd.utils import objects
-from minisgd.utils.lookup import look_up
+from minisgd.utils.lookup import get_object
 from minisgd.utils.naming import to_snake_case
 
 CLASSES: dict[str, type[Metric]] = {
@@ -79,14 +79,7 @@ def get(identifier: Any) -> Any:
     ----------
     Keras, ``keras.metrics.get`` (metrics/__init__.py).
     """
-    if identifier is None:
-        return None
-    if isinstance(identifier, dict):
-        return deserialize(identifier)
-    if isinstance(identifier, Metric):
-        return identifier
-    found = identifier if callable(identifier) else look_up(identifier, _BY_NAME, "metric")
-    return found() if inspect.isclass(found) else found
+    return get_object(identifier, _BY_NAME, "metric", deserialize)
 
 
 def serialize(metric: Any) -> dict[str, Any]:

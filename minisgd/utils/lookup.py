@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from typing import TypeVar
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -34,3 +35,21 @@ def look_up(identifier: object, known: Mapping[str, T], kind: str) -> T:
         "or an object."
     )
     raise ValueError(msg)
+
+
+def get_object(
+    identifier: Any, known: Mapping[str, Any], kind: str, deserialize: Callable[[Any], Any]
+) -> Any:
+    """What a name or a configuration stands for; a class is called, None and functions stay.
+
+    Raises
+    ------
+    ValueError
+        If there is none with that name, or it is no function.
+    """
+    if identifier is None:
+        return None
+    found = deserialize(identifier) if isinstance(identifier, dict) else identifier
+    if not callable(found):
+        found = look_up(found, known, kind)
+    return found() if inspect.isclass(found) else found
