@@ -241,8 +241,8 @@ NORMALIZED = Tolerance(
     "max_abs",
     2e-6,
     "TensorFlow's inverse root starts from the processor's estimate for whole packets of features; "
-    "4.8e-7 was measured. A bias before BatchNormalization has a gradient of rounding errors alone, "
-    "so a relative bound would be none",
+    "4.8e-7 was measured. A bias before BatchNormalization has a gradient of rounding errors "
+    "alone, so a relative bound would be none",
 )
 
 # Whole runs.
