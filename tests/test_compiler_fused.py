@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import minisgd as keras
-from minisgd.compiler import fuse
+from minisgd.compiler import fuse, runner, workspace
 from minisgd.compiler.parallel import barriers
 from minisgd.compiler.record import Call
 
@@ -62,6 +62,26 @@ def test_any_number_of_threads_gives_the_same_bits(units, optimizer, threads):
             model = model_of(units, True, optimizer)
             assert bits(model, ONE_HOT, batch_size) == expected
             assert "One fused train step" in model.compiled_source()
+
+
+def test_a_trial_of_another_number_of_threads_ends(threads, monkeypatch):
+    """Also where a step takes so long that a trial would be a single one, which tells nothing."""
+    threads(2)
+    monkeypatch.setattr(runner, "_SECONDS", 1e9)
+    monkeypatch.setattr(workspace, "_WORTH_STARTING", 0)
+    monkeypatch.setattr(workspace, "_TRY_AGAIN", 2)
+    monkeypatch.setattr(workspace, "_TRIAL", 10**9)
+    trials = []
+    run = workspace.Workspace.run
+
+    def run_and_tell(self, function, count, values):
+        trials.append(self._is_trial)
+        run(self, function, count, values)
+
+    monkeypatch.setattr(workspace.Workspace, "run", run_and_tell)
+    model_of([100], True).fit(X, ONE_HOT, 4, 8, verbose=0)  # 18 steps an epoch
+    first = trials.index(True)
+    assert False in trials[first:]
 
 
 def test_evaluate_and_predict_in_threads(threads):

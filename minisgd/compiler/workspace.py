@@ -148,7 +148,8 @@ class Workspace:
 
     def at_once(self, steps: int) -> int:
         """How many steps the next call should have, if `steps` are wanted."""
-        return max(1, steps // _TRIAL) if self._is_trial else steps
+        # A single step is not measured: it would leave the trial without an end.
+        return max(2, steps // _TRIAL) if self._is_trial else steps
 
     def _choose(self, threads: int, seconds: float) -> None:
         """Use all threads, or one if that was faster: other programs may need the processors, too.
