@@ -224,9 +224,11 @@ class Trainer:
 
     def _compute_loss(self, x: Any, y: Any, y_pred: Any, weight: Any, training: bool) -> Tensor:
         """`compute_loss`, of which a user's own may lack ``training``."""
-        if "training" in inspect.signature(self.compute_loss).parameters:
-            return self.compute_loss(x, y, y_pred, weight, training=training)
-        return self.compute_loss(x, y, y_pred, weight)
+        compute_loss = self.compute_loss
+        own = getattr(compute_loss, "__func__", None) is not Trainer.compute_loss
+        if own and "training" not in inspect.signature(compute_loss).parameters:
+            return compute_loss(x, y, y_pred, weight)
+        return compute_loss(x, y, y_pred, weight, training=training)
 
     def _step(self, kind: str, data: Batch) -> Any:
         """One train, test or predict step; one of the user's own gets Keras's form of a batch."""
