@@ -241,9 +241,8 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Ac
     ValueError
         If it is not known.
     """
-    found = saving.deserialize_keras_object(config, custom_objects)
-    if isinstance(found, str):
-        return look_up(found, _BY_NAME, "activation function")
+    kind = "activation function"
+    found = saving.deserialize_named(config, "keras.activations", _BY_NAME, custom_objects, kind)
     if not callable(found):
         msg = f"Could not interpret activation function identifier: {config!r}"
         raise ValueError(msg)

@@ -6,10 +6,10 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from minisgd import saving
 from minisgd.losses import hinges, losses, probabilistic, regression
 from minisgd.losses.loss import Loss, LossFunctionWrapper
 from minisgd.tensor import Tensor
-from minisgd.utils import objects
 from minisgd.utils.lookup import get_object
 from minisgd.utils.naming import to_snake_case
 
@@ -74,9 +74,9 @@ def get(identifier: Any) -> Any:
     return get_object(identifier, _BY_NAME, "loss", deserialize)
 
 
-def serialize(loss: Any) -> dict[str, Any]:
+def serialize(loss: Any) -> Any:
     """Loss or function as a dict in Keras's form: module, class_name, config, registered_name."""
-    return objects.serialize(loss, "keras.losses", _BY_NAME)
+    return saving.serialize_keras_object(loss)
 
 
 def deserialize(name: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
@@ -92,7 +92,7 @@ def deserialize(name: Any, custom_objects: Mapping[str, Any] | None = None) -> A
     >>> deserialize(serialize(regression.Huber(delta=2.0))).get_config()["delta"]
     2.0
     """
-    return objects.deserialize(name, _BY_NAME, custom_objects, "loss")
+    return saving.deserialize_named(name, "keras.losses", _BY_NAME, custom_objects, "loss")
 
 
 def resolve(identifier: Any) -> Loss | None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from minisgd import ops
+from minisgd import ops, saving
 from minisgd.tensor import Array, Tensor
+from minisgd.utils.dtypes import check_dtype
 from minisgd.utils.naming import auto_name
-from minisgd.utils.objects import check_dtype
 
 _REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "none", None)
 
@@ -161,14 +161,13 @@ class LossFunctionWrapper(Loss):
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal loss; the function by its name."""
-        from minisgd.losses.lookup import serialize  # which knows this class
-
-        return {**super().get_config(), "fn": serialize(self.fn), **self._fn_kwargs}
+        fn = saving.serialize_keras_object(self.fn)
+        return {**super().get_config(), "fn": fn, **self._fn_kwargs}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Loss:
         """Loss with these arguments."""
-        from minisgd.losses.lookup import deserialize
+        from minisgd.losses.lookup import deserialize  # which knows this class
 
         if "fn" in config and not callable(config["fn"]):
             config = {**config, "fn": deserialize(config["fn"])}

@@ -6,11 +6,10 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from minisgd import losses
+from minisgd import losses, saving
 from minisgd.metrics import accuracy, auc, confusion, means, scores, topk
 from minisgd.metrics.metric import Mean, Metric
 from minisgd.metrics.reduction import MeanMetricWrapper, Sum
-from minisgd.utils import objects
 from minisgd.utils.lookup import get_object
 from minisgd.utils.naming import to_snake_case
 
@@ -82,9 +81,9 @@ def get(identifier: Any) -> Any:
     return get_object(identifier, _BY_NAME, "metric", deserialize)
 
 
-def serialize(metric: Any) -> dict[str, Any]:
+def serialize(metric: Any) -> Any:
     """Metric or function as a dict in Keras's form: module, class_name, config, registered_name."""
-    return objects.serialize(metric, "keras.metrics", CLASSES)
+    return saving.serialize_keras_object(metric)
 
 
 def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
@@ -100,4 +99,5 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     >>> deserialize(serialize(topk.TopKCategoricalAccuracy(k=3))).k
     3
     """
-    return objects.deserialize(config, {**_BY_NAME, **_FUNCTIONS}, custom_objects, "metric")
+    known = {**_BY_NAME, **_FUNCTIONS}
+    return saving.deserialize_named(config, "keras.metrics", known, custom_objects, "metric")

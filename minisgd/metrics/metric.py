@@ -9,8 +9,8 @@ import numpy as np
 import minisgd_kernels as kernels
 from minisgd import initializers, ops
 from minisgd.tensor import Array, Tensor, Variable, as_kernel_array
+from minisgd.utils.dtypes import check_dtype
 from minisgd.utils.naming import auto_name
-from minisgd.utils.objects import check_dtype
 
 EPSILON = 1e-7  # keras.backend.epsilon()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minisgd import ops
+from minisgd import ops, saving
 from minisgd.metrics.metric import Mean, Metric, total, weighted
 from minisgd.tensor import Array, Tensor, as_kernel_array
 
@@ -80,14 +80,13 @@ class MeanMetricWrapper(Mean):
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal metric; the function by its name."""
-        from minisgd.metrics.lookup import serialize  # which knows this class
-
-        return {**super().get_config(), "fn": serialize(self._fn), **self._fn_kwargs}
+        fn = saving.serialize_keras_object(self._fn)
+        return {**super().get_config(), "fn": fn, **self._fn_kwargs}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Metric:
         """Metric with these arguments."""
-        from minisgd.metrics.lookup import deserialize
+        from minisgd.metrics.lookup import deserialize  # which knows this class
 
         if "fn" in config and not callable(config["fn"]):
             config = {**config, "fn": deserialize(config["fn"])}

@@ -2,16 +2,14 @@
 
 from typing import Any
 
+from minisgd import saving
 from minisgd.optimizers import schedules
 from minisgd.optimizers.optimizer import Optimizer
 from minisgd.optimizers.sgd import SGD
-from minisgd.utils import objects
 from minisgd.utils.lookup import did_you_mean
 from minisgd.utils.unsupported import advice, explain
 
 __all__ = ["SGD", "Optimizer", "deserialize", "get", "schedules", "serialize"]
-
-_MODULE = "keras.optimizers"  # in configurations, so that Keras reads ours and we its
 
 
 def get(identifier: Any) -> Optimizer:
@@ -31,9 +29,9 @@ def get(identifier: Any) -> Optimizer:
     raise _unknown(identifier, identifier)
 
 
-def serialize(optimizer: Optimizer) -> dict[str, Any]:
+def serialize(optimizer: Optimizer) -> Any:
     """Optimizer as a dict in Keras's form: module, class_name, config, registered_name."""
-    return objects.serialize(optimizer, _MODULE, {"SGD": SGD})
+    return saving.serialize_keras_object(optimizer)
 
 
 def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Optimizer:
@@ -59,12 +57,12 @@ def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = 
     (0.75, 0.5)
     """
     name = config.get("class_name") if isinstance(config, dict) else None
-    kind = (custom_objects or {}).get(str(name))
-    if kind is None and str(name).lower() == "sgd":
-        kind = SGD
-    if kind is None:
+    if str(name).lower() == "sgd":
+        config = {**config, "class_name": "SGD"}
+    elif name is None or saving.own_class(config, custom_objects) is None:
         raise _unknown(name, config)
-    optimizer: Optimizer = kind.from_config(config.get("config", {}), custom_objects)
+    config = {"module": "keras.optimizers", "config": {}, **config}
+    optimizer: Optimizer = saving.deserialize_keras_object(config, custom_objects)
     return optimizer
 
 

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 import minisgd_kernels as kernels
+from minisgd import saving
 from minisgd.tensor import Tensor
-from minisgd.utils import objects
 from minisgd.utils.arguments import check_flag
 from minisgd.utils.lookup import did_you_mean
 
@@ -42,7 +42,6 @@ __all__ = [
 
 _f32 = np.float32
 _ONE, _HALF, _PI = _f32(1), _f32(0.5), _f32(math.pi)
-_MODULE = "keras.optimizers.schedules"  # in configurations, so that Keras reads ours and we its
 _TINY = np.finfo(np.float32).tiny
 
 
@@ -570,9 +569,9 @@ _KNOWN: dict[str, type[LearningRateSchedule]] = {
 }
 
 
-def serialize(learning_rate_schedule: LearningRateSchedule) -> dict[str, Any]:
+def serialize(learning_rate_schedule: LearningRateSchedule) -> Any:
     """Schedule as a dict in Keras's form: module, class_name, config, registered_name."""
-    return objects.serialize(learning_rate_schedule, _MODULE, _KNOWN)
+    return saving.serialize_keras_object(learning_rate_schedule)
 
 
 def deserialize(
@@ -598,9 +597,11 @@ def deserialize(
     >>> schedule.get_config()["end_learning_rate"]
     0.25
     """
-    known: dict[str, Any] = {**_KNOWN, **(custom_objects or {})}
     name = config.get("class_name") if isinstance(config, dict) else None
-    if not isinstance(name, str) or name not in known:
+    if not isinstance(name, str) or (
+        name not in _KNOWN and saving.own_class(config, custom_objects) is None
+    ):
+        known = [*_KNOWN, *(custom_objects or {})]
         hint = did_you_mean(name, known) if isinstance(name, str) else ""
         msg = (
             f"Could not deserialize a learning rate schedule: expected a dict whose 'class_name' "
@@ -608,5 +609,6 @@ def deserialize(
             "`custom_objects`."
         )
         raise ValueError(msg)
-    schedule: LearningRateSchedule = known[name].from_config(config.get("config", {}))
+    config = {"module": "keras.optimizers.schedules", "config": {}, **config}
+    schedule: LearningRateSchedule = saving.deserialize_keras_object(config, custom_objects)
     return schedule

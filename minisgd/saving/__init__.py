@@ -10,10 +10,12 @@ from minisgd.saving.registration import (
     get_custom_objects,
     get_registered_name,
     get_registered_object,
+    own_class,
     register_keras_serializable,
 )
 from minisgd.saving.serialization import (
     deserialize_keras_object,
+    deserialize_named,
     drop_defaults,
     serialize_keras_object,
 )
@@ -29,12 +31,14 @@ __all__ = [
     "constructor_arguments",
     "custom_object_scope",
     "deserialize_keras_object",
+    "deserialize_named",
     "drop_defaults",
     "get_custom_objects",
     "get_registered_name",
     "get_registered_object",
     "load_model",
     "load_weights",
+    "own_class",
     "register_keras_serializable",
     "save_model",
     "save_weights",

@@ -107,3 +107,14 @@ def get_registered_object(
         if name in known:
             return known[name]
     return None
+
+
+def own_class(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The user's class that a dict names (``registered_name`` first), None for a public one."""
+    name = config.get("class_name")
+    registered = config.get("registered_name", name)
+    for known in (registered, name) if registered else ():
+        found = get_registered_object(str(known), custom_objects)
+        if found is not None:
+            return found
+    return None

@@ -25,7 +25,7 @@ import numpy as np
 from minisgd.saving import lambdas, registration
 from minisgd.saving.errors import UnknownObjectError
 from minisgd.tensor import Tensor
-from minisgd.utils.lookup import did_you_mean
+from minisgd.utils.lookup import did_you_mean, look_up
 
 # Where Keras's public names live here. What a package merely imports is not among them.
 _PACKAGES = {
@@ -196,6 +196,38 @@ def drop_defaults(
     return kept
 
 
+def deserialize_named(
+    config: Any,
+    module: str,
+    known: Mapping[str, Any],
+    custom_objects: Mapping[str, Any] | None,
+    kind: str,
+) -> Any:
+    """The object of one module that a name or a dict stands for; the dict may leave the module out.
+
+    Parameters
+    ----------
+    config : str or dict
+    module : str
+        Keras's, e.g. ``"keras.losses"``.
+    known : mapping
+        The module's classes and functions by name.
+    custom_objects : mapping or None
+        Classes and functions of your own by name.
+    kind : str
+        What the objects are, for the error: ``"loss"``.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    """
+    if isinstance(config, dict):
+        return deserialize_keras_object({"module": module, "config": {}, **config}, custom_objects)
+    own = registration.get_registered_object(str(config), custom_objects)
+    return look_up(config, known, kind) if own is None else own
+
+
 @contextmanager
 def object_sharing() -> Iterator[None]:
     """Within the block, configurations with one ``shared_object_id`` become one object."""
@@ -275,11 +307,9 @@ def _with_advice(make: Any, inner: Any, config: dict[str, Any]) -> Any:
 
 def _class(name: str, config: dict[str, Any]) -> Any:
     """The user's class with the registered name, or minisgd's with the public one."""
-    registered = config.get("registered_name", name)
-    for known in (registered, name) if registered else ():
-        found = registration.get_registered_object(str(known))
-        if found is not None:
-            return found
+    found = registration.own_class(config)
+    if found is not None:
+        return found
     found = _public(config.get("module"), name)
     if not isinstance(found, type):
         _refuse("class", name, config.get("module"))

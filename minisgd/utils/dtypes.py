@@ -46,3 +46,20 @@ def standardize_dtype(dtype: Any) -> str:
         msg = f"Invalid dtype: {name}. `dtype`: expected one of {', '.join(_KNOWN)}"
         raise ValueError(msg)
     return str(name)
+
+
+def check_dtype(dtype: Any) -> str:
+    """Name of the dtype that a loss or metric computes in.
+
+    Raises
+    ------
+    ValueError
+        If it is neither None nor float32.
+    """
+    if dtype is None or str(getattr(dtype, "name", dtype)) == "float32":
+        return "float32"
+    msg = (
+        f"`dtype`: expected None or 'float32', received {dtype!r}; for sums in float64 use "
+        "compile(numerics='accurate')."
+    )
+    raise ValueError(msg)
