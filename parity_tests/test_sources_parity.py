@@ -347,6 +347,26 @@ def test_what_keras_does_not_read() -> None:
             model.fit(x, y, verbose=0)
 
 
+def test_a_dataset_of_torchs_is_refused() -> None:
+    """Its items are samples: both want a DataLoader, and ours says so."""
+    parent = type("Dataset", (), {"__module__": "torch.utils.data.dataset"})
+
+    class Samples(parent):  # type: ignore[valid-type, misc]
+        def __len__(self) -> int:
+            return len(X)
+
+        def __getitem__(self, index: int) -> Any:
+            return X[index], Y[index]
+
+    for side in (minisgd_side(), keras_side()):
+        model = build(side.ns)
+        model.compile("sgd", CATEGORICAL)
+        for call in (model.fit, model.evaluate, model.predict):
+            with pytest.raises(ValueError, match="Unrecognized data type: x") as raised:
+                call(Samples(), verbose=0)
+            assert side.name != "minisgd" or "DataLoader(x, batch_size=" in str(raised.value)
+
+
 def test_the_base_class_has_kerass_arguments() -> None:
     """And its other name."""
     ours, theirs = (side.ns.utils for side in (minisgd_side(), keras_side()))

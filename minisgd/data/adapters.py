@@ -16,7 +16,14 @@ from minisgd.data.arrays import (
 from minisgd.data.convert import is_list_of_batches, is_sparse
 from minisgd.data.epochs import EpochIterator
 from minisgd.data.stream_epochs import StreamIterator
-from minisgd.data.streams import Generator, IndexedData, Stream, TensorFlowData, TorchLoader
+from minisgd.data.streams import (
+    Generator,
+    IndexedData,
+    Stream,
+    TensorFlowData,
+    TorchLoader,
+    is_torch_dataset,
+)
 from minisgd.utils.warn import warn_user
 
 Epochs = EpochIterator | StreamIterator
@@ -82,9 +89,22 @@ def epochs_of(
 
 
 def stream_kind(x: Any) -> type[Stream] | None:
-    """The class that reads `x` batch by batch; None if it is an array, or nothing at all."""
+    """The class that reads `x` batch by batch; None if it is an array, or nothing at all.
+
+    Raises
+    ------
+    ValueError
+        For a PyTorch `Dataset`, whose items are samples and no batches.
+    """
     if is_list_of_batches(x):
         return Stream
+    if is_torch_dataset(x):
+        msg = (
+            f"Unrecognized data type: x is of type {type(x).__name__}. `x`: expected batches, "
+            "received a PyTorch Dataset, which has samples: wrap it in a DataLoader, "
+            "torch.utils.data.DataLoader(x, batch_size=32)."
+        )
+        raise ValueError(msg)
     if isinstance(x, list | tuple | str | bytes | Mapping | set | type) or x is None:
         return None
     if hasattr(x, "__array__") or is_sparse(x):

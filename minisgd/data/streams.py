@@ -288,10 +288,20 @@ class TorchLoader(Stream):
     @staticmethod
     def takes(source: Any) -> bool:
         """Whether its class is, or comes from, PyTorch's."""
-        return any(
-            parent.__name__ == "DataLoader" and "torch.utils.data" in parent.__module__
-            for parent in type(source).__mro__
-        )
+        return _is_torchs(source, "DataLoader")
 
     def _length(self) -> int | None:
         return len(self.source) if hasattr(self.source.dataset, "__len__") else None
+
+
+def is_torch_dataset(source: Any) -> bool:
+    """Whether this is a map-style `Dataset` of PyTorch's: samples by their number."""
+    return _is_torchs(source, "Dataset") and not hasattr(source, "__iter__")
+
+
+def _is_torchs(source: Any, name: str) -> bool:
+    """Whether the class is, or comes from, one of PyTorch's with this name; nothing is imported."""
+    return any(
+        parent.__name__ == name and "torch.utils.data" in parent.__module__
+        for parent in type(source).__mro__
+    )
