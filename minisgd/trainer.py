@@ -398,7 +398,7 @@ class Trainer:
         spans = runner.iterator.spans(epoch, runner.at_once)
         for span in watch.over(spans if kind == "predict" else self._checked(spans), kind, epoch):
             on_begin(span.step)
-            with self._whole_steps.one():
+            with self._whole_steps.one(), naming(span.name):
                 result = runner.run(span)
                 if result is None:  # not compiled
                     with self._numerics_scope():
@@ -412,7 +412,8 @@ class Trainer:
     def _prepared(self, iterator: Epochs, role: str = "") -> Epochs:
         """The data, checked as far as they can be seen now: arrays, or an iterable's beginning."""
         for data in iterator.looked_at():
-            self._check_batch(data)
+            with naming(data.name):
+                self._check_batch(data)
         iterator.watch = NumericsWatch(self, iterator.data, role)
         return iterator
 

@@ -61,8 +61,14 @@ def test_two_epochs_of_what_can_be_read_again(name):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ((X[:8, :5], Y[:8]), r"layer '?\"?first'?\"?.*value 6.*shape \(\d+, 5\)"),
-        ((X[:8], Y[:8, :2]), r"must have the same shape.*\(1, 2\)|same shape"),
+        (
+            (X[:8, :5], Y[:8]),
+            r"Batch \d of the generator: .*layer '?\"?first'?\"?.*value 6.*shape \(\d+, 5\)",
+        ),
+        (
+            (X[:8], Y[:8, :2]),
+            r"Batch \d of the generator: .*(must have the same shape.*\(1, 2\)|same shape)",
+        ),
         ((X[:8], Y[:7]), r"Batch \d of the generator: Data cardinality is ambiguous"),
         ((X[:0], Y[:0]), r"Batch \d of the generator: .*at least one sample"),
         ((X[:8].astype(str), Y[:8]), r"Batch \d of the generator: Invalid dtype"),
@@ -80,6 +86,17 @@ def test_a_wrong_batch_is_refused_before_its_step(number, wrong, message, option
     assert [np.array(w).tolist() for w in ours.weights] == [
         np.array(w).tolist() for w in expected.weights
     ]
+
+
+@pytest.mark.parametrize("options", [{"run_eagerly": True}, {"jit_compile": True}], ids=str)
+@pytest.mark.parametrize("name", ["evaluate", "predict"])
+def test_a_wrong_width_is_named_with_its_batch(name, options):
+    """The batch, the layer and both shapes; of evaluate's data the first two at once."""
+    for number in (0, 1, 4):
+        message = rf"Batch {number} of the generator: .*layer '?first'?.*value 6.*\(\d+, 5\)"
+        with pytest.raises(ValueError, match=message):
+            wrong = wrong_at(number, (X[:8, :5], Y[:8]))
+            getattr(model(**options), name)(wrong, steps=7, verbose=0)
 
 
 def test_labels_of_every_batch_are_checked():
@@ -124,6 +141,21 @@ def test_a_generators_own_error_comes_through():
         ours.fit(broken(), epochs=2, **FIT)
     expected.fit(wrong_at(-1, None), steps_per_epoch=3, **FIT)
     assert_equal(ours, expected)
+
+
+@pytest.mark.parametrize("name", ["fit", "evaluate", "predict"])
+def test_a_generators_errors_are_not_touched(name):
+    """Also those of the kinds that are named with their batch elsewhere."""
+
+    def broken(error):
+        yield from batches()[:3]
+        raise error
+
+    options = {"verbose": 0} | ({"shuffle": False} if name == "fit" else {})
+    for error in (ValueError("mine"), UnicodeDecodeError("ascii", b"", 0, 1, "mine")):
+        with pytest.raises(type(error)) as raised:
+            getattr(model(), name)(broken(error), **options)
+        assert raised.value is error
 
 
 # --- how they are gone through ---

@@ -178,7 +178,11 @@ class ArrayData:
     unread : bool
         Whether values are not to be looked at before training: they lie in a file, larger than
         memory perhaps, or they are not those of the data yet.
+    name : str
+        For messages about a batch of an iterable: which one it is.
     """
+
+    name = ""
 
     def __init__(
         self,

@@ -123,10 +123,13 @@ def is_mapped(array: Array) -> bool:
 
 @contextmanager
 def naming(what: str) -> Iterator[None]:
-    """Put before the message of an error what it is about, unless the message says so."""
+    """Put before the message of an error what it is about, unless the message says so.
+
+    An error of a class of the user's own stays as it is: it may hold more than a message.
+    """
     try:
         yield
     except (TypeError, ValueError) as error:
-        if not what or what in str(error):
+        if not what or what in str(error) or type(error) not in (TypeError, ValueError):
             raise
         raise type(error)(f"{what}: {error}") from error

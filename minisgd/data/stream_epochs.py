@@ -99,10 +99,9 @@ class StreamIterator:
                 self._items = None
                 break
             batch = self.data.batch(item, self._seen)
-            name = f"Batch {self._seen} of the {self.data.kind}"
             self._seen += 1
             self._step += 1
-            yield StreamSpan(batch, None, 0, 1, self._step - 1, self._is_new(batch), name)
+            yield StreamSpan(batch, None, 0, 1, self._step - 1, self._is_new(batch), batch.name)
         if self._seen == self.data.num_batches:
             self._items = None
         self.data.on_epoch_end()

@@ -91,8 +91,11 @@ class Stream:
             y = sample_weight = None
         x, y = (np.asarray(part) if isinstance(part, int | float) else part for part in (x, y))
         class_weight = None if y is None else self.class_weight
-        with naming(f"Batch {number} of the {self.kind}"):
-            return ArrayData(x, y, sample_weight, steps=1, class_weight=class_weight)
+        name = f"Batch {number} of the {self.kind}"
+        with naming(name):
+            data = ArrayData(x, y, sample_weight, steps=1, class_weight=class_weight)
+        data.name = name
+        return data
 
     def _parts(self, item: Any) -> tuple[Any, Any, Any]:
         """``x, y, sample_weight``; what is not there is None.
@@ -258,7 +261,7 @@ class TensorFlowData(Stream):
         if any(part is None for part in zeros):
             return []
         sample = self.batch(tuple(zeros), 0)
-        sample.unread = True
+        sample.unread, sample.name = True, f"The {self.kind}"
         return [sample]
 
     def one_pass(self) -> Iterator[Any]:
