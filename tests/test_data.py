@@ -1,5 +1,7 @@
 """From arrays to batches: order, remainders, steps, splits, class weights."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -149,6 +151,23 @@ def test_weights_from_classes():
     one_hot = np.eye(3)[[2, 0, 1, 2]]
     for y in (one_hot, np.array([2, 0, 1, 2]), np.array([[2], [0], [1], [2]], F32)):
         assert weights_from_classes(y, {0: 2.5, 2: 0.5}).tolist() == [0.5, 2.5, 1, 0.5]
+
+
+@pytest.mark.parametrize("shape", [(400_000,), (100_000, 4)])
+def test_class_weights_of_labels_in_a_file(tmp_path, shape):
+    """All that stays is the weights, 4 bytes a sample; labels are read in pieces."""
+    y = np.random.default_rng(0).integers(0, 4, shape)
+    np.save(tmp_path / "y.npy", y)
+    mapped = np.load(tmp_path / "y.npy", mmap_mode="r")
+    tracemalloc.start()
+    try:
+        weights = weights_from_classes(mapped, {0: 2.5, 2: 0.5})
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    labels = y if y.ndim == 1 else y.argmax(-1)
+    np.testing.assert_array_equal(weights, np.array([2.5, 1, 0.5, 1], F32)[labels])
+    assert peak < weights.nbytes + 2**20, "the labels take 3.2 MB"
 
 
 @pytest.mark.parametrize("wrong", [{"0": 1.0}, {0: -1.0}, {0: float("nan")}, {0.5: 1.0}])

@@ -15,6 +15,7 @@ from minisgd.utils.arguments import check_flag
 
 Batch = tuple[Tensor, Tensor | None, Tensor | None]
 Arrays = tuple[Array, Array | None, Array | None]
+_AT_ONCE = 1 << 14  # labels, which may lie in a file
 
 
 def as_data_array(value: Any, argument: str) -> Array:
@@ -123,10 +124,12 @@ def weights_from_classes(y: Array, class_weight: Mapping[Any, float]) -> Array:
         if not (is_class and is_number and math.isfinite(weight) and weight >= 0):
             limit = f" ({classes} classes)" if one_hot else ""
             raise ValueError(f"{expected}{{{key!r}: {weight!r}}}{limit}")
-    labels = y.argmax(-1) if one_hot else np.rint(y.reshape(len(y))).astype(np.int64)
     weights = np.ones(len(y), np.float32)
-    for key, weight in class_weight.items():
-        weights[labels == key] = weight
+    for start in range(0, len(y), _AT_ONCE):
+        part, weights_part = y[start : start + _AT_ONCE], weights[start : start + _AT_ONCE]
+        labels = part.argmax(-1) if one_hot else np.rint(part.reshape(len(part))).astype(np.int64)
+        for key, weight in class_weight.items():
+            weights_part[labels == key] = weight
     return weights
 
 
