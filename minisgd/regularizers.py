@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from minisgd import numerics, ops, saving
+from minisgd.ops.normalization import normalized
 from minisgd.tensor import Tensor
 from minisgd.utils.lookup import get_object
 from minisgd.utils.unsupported import explain
@@ -136,11 +139,67 @@ class L2(Regularizer):
         return {"l2": self.l2}
 
 
+class OrthogonalRegularizer(Regularizer):
+    """``factor * mean(|cos|)`` over all pairs of rows, or of columns: 0 if they are orthogonal.
+
+    Parameters
+    ----------
+    factor : float
+        Not negative; kept as a float32, as in Keras.
+    mode : {"rows", "columns"}
+
+    Raises
+    ------
+    ValueError
+        For a negative or infinite factor, another mode, or weights that are no matrix.
+
+    Notes
+    -----
+    Steps with it run eagerly.
+
+    References
+    ----------
+    Keras, ``keras.regularizers.OrthogonalRegularizer`` (regularizers/regularizers.py).
+    """
+
+    def __init__(self, factor: float = 0.01, mode: str = "rows") -> None:
+        if factor is None:
+            raise ValueError("Invalid value for argument factor: expected a float, received None")
+        self.factor = float(np.float32(_checked(factor, "factor", 0.01)))
+        if mode not in ("rows", "columns"):
+            msg = (
+                "Invalid value for argument `mode`. Expected one of "
+                f'{{"rows", "columns"}}. Received: mode={mode}'
+            )
+            raise ValueError(msg)
+        self.mode = mode
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The penalty, shape ()."""
+        if x.ndim != 2:
+            msg = "Inputs to OrthogonalRegularizer must have rank 2. Received: "
+            raise ValueError(f"{msg}inputs.shape={x.shape}")
+        by_rows = self.mode == "rows"
+        x = normalized(x, 1 if by_rows else 0)
+        product = ops.matmul(x, ops.transpose(x)) if by_rows else ops.matmul(ops.transpose(x), x)
+        size = len(product)
+        between = ops.multiply(product, 1.0 - np.eye(size, dtype=x.dtype))
+        pairs = size * (size - 1.0) / 2.0
+        return self.factor * 0.5 * ops.sum(ops.absolute(between)) / pairs
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments that make an equal regularizer."""
+        return {"factor": self.factor, "mode": self.mode}
+
+
 l1, l2, l1_l2 = L1, L2, L1L2  # Keras has both names
+orthogonal_regularizer = OrthogonalRegularizer
 
 _BY_NAME: dict[str, Any] = {
     "Regularizer": Regularizer, "L1": L1, "L2": L2, "L1L2": L1L2,
     "regularizer": Regularizer, "l1": L1, "l2": L2, "l1l2": L1L2,
+    "OrthogonalRegularizer": OrthogonalRegularizer,
+    "orthogonal_regularizer": OrthogonalRegularizer,
 }  # fmt: skip
 
 

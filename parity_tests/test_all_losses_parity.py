@@ -300,6 +300,45 @@ def test_a_class_that_is_ignored(reduction, weighted):
     np.testing.assert_array_equal(*found)
 
 
+@pytest.mark.parametrize("q", [0.1, 0.5, 0.9])
+def test_generalized_cross_entropy(q):
+    """Class numbers (N,); Keras pairs those of shape (N, 1) with all samples, against its text."""
+    _, p = labels_and_predictions("one-hot", 32, 10)
+    y = np.random.default_rng(1).integers(0, 10, 32)
+    found, ledger = [], Ledger(bits=False)
+    for side in (minisgd_side(), keras_side()):
+        loss = side.ns.losses.CategoricalGeneralizedCrossEntropy(q)
+        tensor = side.tensor(p)
+        with side.tape() as tape:
+            tape.watch(tensor)
+            value = loss(y, tensor)
+        found.append([np.asarray(value), np.asarray(tape.gradient(value, tensor))])
+        assert loss.get_config()["q"] == q
+        with pytest.raises(ValueError, match="q must be in the interval"):
+            side.ns.losses.CategoricalGeneralizedCrossEntropy(1.0)
+    for what, ours, theirs in zip(("loss", "gradient"), *found, strict=True):
+        ledger.check(f"q={q}", what, ours + 0, theirs + 0, (tolerances.LOSS_POWER,))
+    assert ledger.passed, str(ledger)
+    column = minisgd_side().ns.losses.CategoricalGeneralizedCrossEntropy(q)(y[:, None], p)
+    np.testing.assert_array_equal(np.asarray(column), found[0][0])
+
+
+def test_steps_with_generalized_cross_entropy():
+    x = np.random.default_rng(0).standard_normal((64, 6)).astype(np.float32)
+    y = np.arange(64) % 4
+    weights = []
+    for side in (minisgd_side(), keras_side()):
+        side.ns.utils.set_random_seed(0)
+        layers = side.ns.layers
+        model = side.ns.Sequential([layers.Input((6,)), layers.Dense(4, "softmax")])
+        model.compile("sgd", side.ns.losses.CategoricalGeneralizedCrossEntropy())
+        model.fit(x, y, epochs=2, verbose=0)
+        weights.append(np.concatenate([w.ravel() for w in model.get_weights()]))
+    ledger = Ledger(bits=False)
+    ledger.check("GCE", "weights", *weights, (tolerances.RUN_WEIGHTS,))
+    assert ledger.passed, str(ledger)
+
+
 @pytest.mark.parametrize("module", ["losses", "metrics"])
 def test_functions_of_ones_own(module):
     """A registered function is found by its registered name; a dict may leave the module out."""

@@ -96,6 +96,12 @@ CASES: list[tuple[str, dict[str, Any], str, Any]] = [
     ("AUC", {"multi_label": True}, "fine bits", EQUAL),
     ("AUC", {"multi_label": True, "label_weights": [1.0, 2.0, 0.5, 0.0]}, "fine bits", EQUAL),
     ("AUC", {"from_logits": True}, "bit, logit", EQUAL),
+    ("PearsonCorrelation", {}, "numbers", EQUAL),
+    ("ConcordanceCorrelation", {}, "numbers", EQUAL),
+    ("PrecisionAtRecall", {"recall": 0.6}, "fine bits", EQUAL),
+    ("RecallAtPrecision", {"precision": 0.4, "num_thresholds": 1}, "bits", EQUAL),
+    ("SensitivityAtSpecificity", {"specificity": 0.9, "num_thresholds": 33}, "bits", EQUAL),
+    ("SpecificityAtSensitivity", {"sensitivity": 0.7, "class_id": 1}, "one-hot", EQUAL),
 ]
 IDS = [f"{name}-{settings}-{kind}" for name, settings, kind, _ in CASES]
 

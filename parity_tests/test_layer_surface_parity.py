@@ -22,6 +22,7 @@ from beside_keras import check_same, nearly_equal
 
 import minisgd
 from minisgd.parity.probe import measured_mode
+from minisgd.parity.sides import keras_side, minisgd_side
 
 pytestmark = pytest.mark.layers
 
@@ -110,6 +111,7 @@ RUNS: dict[str, Make] = {
             ns.layers.Dense(10, "softmax"),
         ]
     ),
+    "Normalization": stack(layer("Normalization", -1, [0.5] * 32, [1.5, 2.5] * 16)),
     "ReLU": stack(layer("ReLU")),
     "ReLU, limited": stack(layer("ReLU", max_value=0.5)),
     "ReLU, all": stack(layer("ReLU", max_value=0.5, negative_slope=0.1, threshold=0.1)),
@@ -197,12 +199,38 @@ def test_functions(keras, name, shape):
     assert back.get_config() == configs[1]["config"]
 
 
+@pytest.mark.parametrize("mode", ["rows", "columns"])
+@pytest.mark.parametrize("shape", [(5, 3), (37, 12)])
+def test_orthogonal_regularizer(keras, mode, shape):
+    """Near Keras's value and gradient: its inverse root is the processor's estimate."""
+    x = np.random.default_rng(3).standard_normal(shape).astype(np.float32)
+    found = []
+    for side in (minisgd_side(), keras_side()):
+        penalty = side.ns.regularizers.OrthogonalRegularizer(0.3, mode)
+        tensor = side.tensor(x)
+        with side.tape() as tape:
+            tape.watch(tensor)
+            value = penalty(tensor)
+        found.append((np.asarray(value), np.asarray(tape.gradient(value, tensor))))
+        config = side.ns.regularizers.serialize(penalty)
+        assert config["config"] == {"factor": float(np.float32(0.3)), "mode": mode}
+        assert minisgd.regularizers.deserialize(config).get_config() == config["config"]
+        named = side.ns.regularizers.get("orthogonal_regularizer")
+        assert type(named).__name__ == "OrthogonalRegularizer"
+        for wrong in ((-1.0, "rows"), (0.1, "both")):
+            with pytest.raises(ValueError, match="Invalid value for argument"):
+                side.ns.regularizers.OrthogonalRegularizer(*wrong)
+        with pytest.raises(ValueError, match="must have rank 2"):
+            penalty(side.tensor(x[0]))
+    nearly_equal(*found)
+
+
 @pytest.mark.parametrize("module", ["regularizers", "constraints"])
 def test_names_and_signatures(keras, module):
     ours, theirs = getattr(minisgd, module), getattr(keras, module)
     known = {name for name in dir(theirs) if not name.startswith("_")}
     missing = {name for name in known if not hasattr(ours, name)}
-    assert missing <= {"OrthogonalRegularizer", "orthogonal_regularizer"}
+    assert not missing
     for name in known - missing - {"get", "serialize", "deserialize", "Regularizer", "Constraint"}:
         mine, other = (inspect.signature(getattr(m, name)) for m in (ours, theirs))
         assert [(p.name, p.default) for p in mine.parameters.values()] == [

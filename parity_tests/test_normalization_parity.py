@@ -14,6 +14,7 @@ import pytest
 
 import minisgd
 from minisgd.parity.compare import compare
+from minisgd.parity.sides import keras_side, minisgd_side
 from minisgd.parity.tolerances import EQUAL, NORMALIZED, Tolerance
 
 pytestmark = pytest.mark.layers
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.layers
 X = np.random.default_rng(5).normal(0.3, 2, (320, 19)).astype(np.float32)
 Y = np.random.default_rng(6).integers(0, 5, 320)
 KINDS = ["BatchNormalization", "LayerNormalization"]
+LENGTHS = ["RMSNormalization", "UnitNormalization"]
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +91,7 @@ def test_a_step_of_layer_normalization_has_kerass_bits(
 
 
 @pytest.mark.parametrize("units", [1, 6, 24, 64])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, *LENGTHS])
 def test_a_run_stays_near(keras: Any, kind: str, units: int) -> None:
     ours, theirs = both_trained(keras, kind, units, 320)
     compare_models(ours, theirs, NORMALIZED)
@@ -187,7 +189,28 @@ def test_configurations_are_kerass(
     assert configs[0] == configs[1]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", LENGTHS)
+@pytest.mark.parametrize("axis", [-1, [2, 1], (2,)], ids=str)
+def test_layers_that_divide_by_a_length(keras: Any, kind: str, axis: Any) -> None:
+    """Outputs, gradients and configurations; a sample of zeros, too."""
+    x = np.random.default_rng(8).normal(1, 3, (9, 4, 3)).astype(np.float32)
+    x[2] = 0
+    found, configs = [], []
+    for side in (minisgd_side(), keras_side()):
+        layer = getattr(side.ns.layers, kind)(axis)
+        inputs = side.tensor(x)
+        with side.tape() as tape:
+            tape.watch(inputs)
+            outputs = layer(inputs)
+            total = side.ns.ops.sum(side.ns.ops.square(outputs - 0.5))
+        found.append([outputs, np.delete(np.asarray(tape.gradient(total, inputs)), 2, 0)])
+        configs.append(config_without_name(layer))
+    for mine, reference in zip(*found, strict=True):
+        within(kind, mine, reference, NORMALIZED)
+    assert configs[0] == configs[1]
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *LENGTHS])
 @pytest.mark.parametrize("extension", ["keras", "weights.h5"])
 def test_files_go_both_ways(keras: Any, kind: str, extension: str, tmp_path: Path) -> None:
     """A file takes weights, moving averages and the optimizer's state along."""

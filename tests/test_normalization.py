@@ -64,6 +64,28 @@ def test_the_compiled_step_has_the_eager_bits(kind):
         assert compiled.tobytes() == eager.tobytes()
 
 
+def test_the_compiled_step_has_the_eager_bits_of_the_others():
+    """Also after a second `adapt`, which the recorded step must follow."""
+    found = []
+    for jit in (True, False):
+        keras.utils.set_random_seed(4)
+        adapted = layers.Normalization()
+        adapted.adapt(X)
+        model = keras.Sequential([
+            layers.Input((5,)), adapted, layers.Dense(9), layers.RMSNormalization(),
+            layers.UnitNormalization(), layers.Dense(3, "softmax"),
+        ])  # fmt: skip
+        model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=jit)
+        model.fit(X, Y, verbose=0)
+        adapted.adapt([2 * X[:30], X[30:]])
+        model.fit(X, Y, verbose=0)
+        found.append([*model.get_weights(), model.predict(X, verbose=0)])
+        if jit:
+            assert "rms" in model.compiled_source()
+    for compiled, eager in zip(*found, strict=True):
+        assert compiled.tobytes() == eager.tobytes()
+
+
 def test_freezing_makes_a_new_recording():
     model = keras.Sequential(stack("BatchNormalization"))
     model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=True)

@@ -11,7 +11,6 @@ from minisgd import layers
 # (module, name, words of the advice)
 MISSING = [
     ("minisgd", "Model", r"Sequential\(\[\.\.\.\]\)"),
-    ("minisgd.regularizers", "OrthogonalRegularizer", "Keras"),
     ("minisgd.layers", "Conv2D", r"Flatten\(\)"),
     ("minisgd.layers", "MaxPooling2D", "Flatten"),
     ("minisgd.layers", "LSTM", "Keras"),

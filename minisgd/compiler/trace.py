@@ -33,7 +33,8 @@ _LAYERS = (
     layers.Dense, layers.Activation, layers.Flatten, layers.Dropout, layers.ActivityRegularization,
     layers.ELU, layers.Identity, layers.LeakyReLU, layers.PReLU, layers.Permute, layers.ReLU,
     layers.RepeatVector, layers.Rescaling, layers.Reshape, layers.Softmax,
-    layers.BatchNormalization, layers.LayerNormalization,
+    layers.BatchNormalization, layers.LayerNormalization, layers.Normalization,
+    layers.RMSNormalization, layers.UnitNormalization,
 )  # fmt: skip
 _LOSSES = (
     losses.CategoricalCrossentropy,

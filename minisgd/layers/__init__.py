@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from minisgd.layers.adapted import Normalization
 from minisgd.layers.core import Dense, Dropout
 from minisgd.layers.elementwise import (
     ELU,
@@ -18,7 +19,12 @@ from minisgd.layers.input_layer import Input, InputLayer
 from minisgd.layers.layer import Layer
 from minisgd.layers.lookup import deserialize, serialize
 from minisgd.layers.noise import AlphaDropout, GaussianDropout, GaussianNoise
-from minisgd.layers.normalization import BatchNormalization, LayerNormalization
+from minisgd.layers.normalization import (
+    BatchNormalization,
+    LayerNormalization,
+    RMSNormalization,
+    UnitNormalization,
+)
 from minisgd.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
 from minisgd.utils.unsupported import explain
 
@@ -39,13 +45,16 @@ __all__ = [
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
+    "Normalization",
     "PReLU",
     "Permute",
+    "RMSNormalization",
     "ReLU",
     "RepeatVector",
     "Rescaling",
     "Reshape",
     "Softmax",
+    "UnitNormalization",
     "deserialize",
     "serialize",
 ]

@@ -1,4 +1,4 @@
-"""BatchNormalization and LayerNormalization."""
+"""BatchNormalization, LayerNormalization, RMSNormalization and UnitNormalization."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from minisgd import constraints, initializers, ops, regularizers, saving
 from minisgd.layers.layer import Layer, Shape
-from minisgd.ops.normalization import update_moving_average
+from minisgd.ops.normalization import normalized, update_moving_average
 from minisgd.tensor import Tensor, Variable
 from minisgd.utils.arguments import check_flag
 
@@ -299,6 +299,94 @@ class LayerNormalization(_Normalization):
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal layer."""
         return self._config(self.axis, {})
+
+
+class RMSNormalization(Layer):
+    """``x * rsqrt(mean(x**2) + epsilon) * scale``: each sample's root mean square becomes 1.
+
+    Parameters
+    ----------
+    axis : int or list of int
+        What the mean is taken over.
+    epsilon : float
+        Added to the mean.
+
+    Attributes
+    ----------
+    scale : Variable, of the input's lengths along `axis`
+
+    References
+    ----------
+    Zhang and Sennrich, NeurIPS 2019; Keras, layers/normalization/rms_normalization.py.
+    """
+
+    def __init__(
+        self, axis: int | Sequence[int] = -1, epsilon: float = 1e-6, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.axis: Any = axis
+        self.epsilon = _number("epsilon", epsilon, 0.0, None)
+
+    def build(self, input_shape: Shape) -> None:
+        """Make the scale; `axis` becomes a sorted list, as in Keras."""
+        self.axis = sorted(self.axis) if isinstance(self.axis, list | tuple) else [self.axis]
+        shape = tuple(input_shape[axis] or 0 for axis in self.axis)
+        self.scale = self.add_weight(shape, "ones", name="scale")
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """The normalized inputs, scaled."""
+        squares = ops.mean(ops.square(inputs), axis=self.axis, keepdims=True)
+        return inputs * ops.rsqrt(squares + self.epsilon) * self.scale
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """The input's shape."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments that make an equal layer."""
+        return {**super().get_config(), "axis": self.axis, "epsilon": self.epsilon}
+
+
+class UnitNormalization(Layer):
+    """Each sample divided by its length, ``sqrt(sum(x**2))``, which is 1e-12 or more.
+
+    Parameters
+    ----------
+    axis : int or list of int
+        What the sum is taken over.
+
+    Raises
+    ------
+    TypeError
+        For another `axis`.
+
+    References
+    ----------
+    Keras, ``keras.layers.UnitNormalization`` (layers/normalization/unit_normalization.py).
+    """
+
+    def __init__(self, axis: int | Sequence[int] = -1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not isinstance(axis, int | list | tuple):
+            msg = (
+                "Invalid value for `axis` argument: expected an int or a list/tuple of ints. "
+                f"Received: axis={axis}"
+            )
+            raise TypeError(msg)
+        self.axis: Any = axis if isinstance(axis, int) else list(axis)
+        self.built = True
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """The inputs, of length 1 each."""
+        return normalized(inputs, self.axis, 1e-12)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """The input's shape."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments that make an equal layer."""
+        return {**super().get_config(), "axis": self.axis}
 
 
 def _number(name: str, value: Any, low: float, high: float | None) -> float:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from minisgd import ops
 from minisgd.losses.loss import EPSILON, OwnLoss, as_pair
 from minisgd.losses.losses import check_smoothing, smoothed
 from minisgd.losses.targets import Doubt, first_no_distribution, first_no_probability
+from minisgd.ops.classification import check_labels
 from minisgd.tensor import Array, Tensor
 
 
@@ -139,6 +142,33 @@ def categorical_focal_crossentropy(
     return ops.sum(weight * (-y_true * ops.log(p)), axis=axis)
 
 
+def categorical_generalized_cross_entropy(y_true: Any, y_pred: Any, q: float) -> Tensor:
+    """``(1 - p**q) / q`` for the probability p of the true class; (N, C) -> (N,).
+
+    Between the cross-entropy (`q` near 0) and the mean absolute error (`q` near 1), which wrong
+    labels disturb less.
+
+    Parameters
+    ----------
+    y_true : array_like of int, shape (N,) or (N, 1)
+        Class numbers. (Keras takes (N, 1) too, but pairs each label with all samples.)
+    y_pred : Tensor, shape (N, C)
+        Probabilities.
+    q : float
+        Between 0 and 1.
+
+    References
+    ----------
+    Zhang and Sabuncu, NeurIPS 2018; Keras, ``keras.losses.categorical_generalized_cross_entropy``
+    (losses/losses.py).
+    """
+    y_pred = ops.convert_to_tensor(y_pred)
+    labels = np.asarray(y_true).astype(np.int64).reshape(-1, 1)
+    one_hot = (labels == np.arange(y_pred.shape[-1])).astype(y_pred.dtype)
+    p = ops.sum(y_pred * one_hot, axis=-1)
+    return (1.0 - ops.power(p, q)) / q
+
+
 class KLDivergence(OwnLoss):
     """`kl_divergence`, reduced over the batch; see `Loss` for the reductions."""
 
@@ -237,3 +267,22 @@ class CategoricalFocalCrossentropy(OwnLoss):
     def doubtful_targets(self, y_true: Array) -> Doubt | None:
         """The first row that is no distribution."""
         return first_no_distribution(y_true)
+
+
+class CategoricalGeneralizedCrossEntropy(OwnLoss):
+    """`categorical_generalized_cross_entropy`, reduced over the batch; see `Loss`."""
+
+    def __init__(
+        self,
+        q: float = 0.5,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "categorical_generalized_cross_entropy",
+        dtype: Any = None,
+    ) -> None:
+        if not 0 < q < 1:
+            raise ValueError(f"q must be in the interval (0, 1), received {q}")
+        super().__init__(categorical_generalized_cross_entropy, reduction, name, dtype, q=q)
+
+    def check_targets(self, y_true: Array, outputs: int) -> None:
+        """Refuse class numbers outside of the model's classes."""
+        check_labels(y_true, outputs)

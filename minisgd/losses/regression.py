@@ -8,6 +8,7 @@ import numpy as np
 
 from minisgd import numerics, ops
 from minisgd.losses.loss import EPSILON, OwnLoss, as_pair
+from minisgd.ops.normalization import normalized
 from minisgd.tensor import Tensor
 
 
@@ -63,22 +64,6 @@ def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> Tensor:
 def _log_of_next(x: Tensor) -> Tensor:
     """``log(x + 1)``, which TensorFlow's graph replaces by log1p."""
     return ops.log1p(x) if numerics.in_graph() else ops.log(x + 1.0)
-
-
-def normalized(x: Tensor, axis: int) -> Tensor:
-    """`x` divided by its length along an axis; lengths below 1e-7 count as 1e-7.
-
-    TensorFlow multiplies by an inverse square root that the processor estimates.
-
-    References
-    ----------
-    Keras, ``keras.ops.normalize`` (ops/nn.py).
-    """
-    squares = ops.sum(ops.square(x), axis, keepdims=True)
-    # Where it is 0, the root's slope would be infinite, and the gradient NaN.
-    known = squares > 0
-    inverse = 1.0 / ops.sqrt(ops.where(known, squares, 1.0))
-    return x * ops.where(known, ops.minimum(inverse, 1.0 / EPSILON), 1.0 / EPSILON)
 
 
 def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Tensor:

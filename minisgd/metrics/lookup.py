@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from minisgd import losses, saving
-from minisgd.metrics import accuracy, auc, confusion, means, scores, topk
+from minisgd.metrics import accuracy, at_best, auc, confusion, correlation, means, scores, topk
 from minisgd.metrics.metric import Mean, Metric
 from minisgd.metrics.reduction import MeanMetricWrapper, Sum
 from minisgd.utils.lookup import get_object
@@ -27,6 +27,9 @@ CLASSES: dict[str, type[Metric]] = {
         means.CategoricalCrossentropy, means.SparseCategoricalCrossentropy,
         topk.Accuracy, accuracy.BinaryAccuracy, accuracy.CategoricalAccuracy,
         accuracy.SparseCategoricalAccuracy, topk.TopKCategoricalAccuracy,
+        at_best.PrecisionAtRecall, at_best.RecallAtPrecision, at_best.SensitivityAtSpecificity,
+        at_best.SpecificityAtSensitivity, correlation.ConcordanceCorrelation,
+        correlation.PearsonCorrelation,
         topk.SparseTopKCategoricalAccuracy, scores.F1Score, scores.FBetaScore,
     )
 }  # fmt: skip
@@ -52,6 +55,8 @@ _CANDIDATES: list[Any] = [
     accuracy.sparse_categorical_accuracy,
     topk.top_k_categorical_accuracy,
     topk.sparse_top_k_categorical_accuracy,
+    correlation.concordance_correlation,
+    correlation.pearson_correlation,
 ]
 _FUNCTIONS: dict[str, Any] = {
     function.__name__: function

@@ -8,9 +8,10 @@ import numpy as np
 
 from minisgd import losses, ops
 from minisgd.losses.loss import as_pair
-from minisgd.losses.regression import normalized, without
+from minisgd.losses.regression import without
 from minisgd.metrics.metric import Mean
 from minisgd.metrics.reduction import OwnMean
+from minisgd.ops.normalization import normalized
 from minisgd.tensor import Tensor
 
 

@@ -11,8 +11,10 @@ from typing import Any
 
 import minisgd_kernels as kernels
 from minisgd import numerics
+from minisgd.ops.choice import minimum, where
 from minisgd.ops.convert import as_float, cast, flat
-from minisgd.ops.elementwise import add, multiply, negative, subtract
+from minisgd.ops.elementwise import add, divide, multiply, negative, sqrt, square, subtract
+from minisgd.ops.reduce import sum as total
 from minisgd.ops.reduce import sum_to
 from minisgd.ops.shape import axes_of, reshape
 from minisgd.ops.statistics import mean
@@ -174,3 +176,19 @@ def layer_normalization(
     if numerics.in_graph() and gamma is not None:  # it adds what has one shape first
         return add(beta, add(scaled, shift))
     return add(scaled, add(beta, shift))
+
+
+def normalized(x: Tensor, axis: int | Sequence[int], least: float = 1e-7) -> Tensor:
+    """`x` divided by its length along some axes; lengths below `least` count as this.
+
+    TensorFlow multiplies by an inverse square root that the processor estimates.
+
+    References
+    ----------
+    Keras, ``keras.ops.normalize`` (ops/nn.py).
+    """
+    squares = total(square(x), axis, keepdims=True)
+    # Where it is 0, the root's slope would be infinite, and the gradient NaN.
+    known = squares > 0
+    inverse = divide(1.0, sqrt(where(known, squares, 1.0)))
+    return multiply(x, where(known, minimum(inverse, 1.0 / least), 1.0 / least))

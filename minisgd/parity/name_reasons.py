@@ -73,6 +73,7 @@ _ABSENT: tuple[tuple[str, str], ...] = (
     ("layers.SpectralNormalization", "wraps a layer"),
     ("layers.InputSpec", _FUNCTIONAL),
     ("layers.Lambda", "arbitrary code in a model's file: write a Layer, or Activation(function)"),
+    ("layers.GroupNormalization", "groups of channels: for convolutions"),
     ("layers.*", _NOT_ASKED),
     # Modules and their names
     ("applications", "image models"),
@@ -103,6 +104,10 @@ _ABSENT: tuple[tuple[str, str], ...] = (
     ("Operation", _FUNCTIONAL),
     ("Model", _FUNCTIONAL),
     ("models.Model", _FUNCTIONAL),
+    (
+        "activations.sparsemax",
+        "of several entries above 0 Keras's makes no distribution",
+    ),
     ("activations.*", _NOT_ASKED),
     ("callbacks.OrbaxCheckpoint", "files of another framework"),
     ("callbacks.RemoteMonitor", "sends a run's figures over the network"),
