@@ -116,6 +116,7 @@ def test_losses_without_a_softmax():
     logits = keras.losses.CategoricalCrossentropy(from_logits=True)
     same_bits(lambda: [D(5, "relu"), D(CLASSES)], {"loss": logits})
     same_bits(lambda: [D(1, "sigmoid")], {"loss": "mse"}, y=LABELS[:, None] % 2)
+    same_bits(lambda: [D(CLASSES, "softplus")])  # through a logarithm, whose slope is a reciprocal
 
 
 SGD = keras.optimizers.SGD

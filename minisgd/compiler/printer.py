@@ -219,6 +219,10 @@ def _relu6(printer: Printer, call: Call, inputs: list[str]) -> str:
     return f"{printer.use('clip')}({printer.flat(inputs[0])}, {bounds}).reshape({inputs[0]}.shape)"
 
 
+def _reciprocal(printer: Printer, call: Call, inputs: list[str]) -> str:
+    return f"{printer.use('divide')}(np.float32(1), {inputs[0]})"
+
+
 def _wins(comparison: str) -> Rule:
     """Whether the first operand is chosen; NaN is."""
     return lambda printer, call, inputs: (
@@ -303,6 +307,7 @@ _RULES: dict[str, Rule] = {
     },
     "moving_average_inplace": _moving_average,
     "relu6": _relu6,
+    "reciprocal": _reciprocal,
     "rsqrt": _flat("reciprocal_root"),
     "rsqrt_vjp": _flat("reciprocal_root_vjp"),
     "philox_uniform": _uniform,

@@ -19,9 +19,9 @@ from minisgd.primitive import recorders
 _AS_FIRST = frozenset({
     "absolute", "clip", "clip_vjp", "clipped_by_norm", "clipped_by_value", "elu", "elu_vjp", "erf",
     "erfc", "exp", "expm1", "gelu", "gelu_tanh", "log", "log1p", "log_softmax",
-    "moving_average_inplace", "next_seed_inplace", "relu", "relu6", "relu_vjp", "rsqrt",
-    "rsqrt_vjp", "scaled", "scaled_expm1", "selu", "selu_vjp", "sigmoid", "sigmoid_vjp", "sign",
-    "silu", "softmax", "softmax_cross_entropy_backprop", "softplus", "softsign",
+    "moving_average_inplace", "next_seed_inplace", "reciprocal", "relu", "relu6", "relu_vjp",
+    "rsqrt", "rsqrt_vjp", "scaled", "scaled_expm1", "selu", "selu_vjp", "sigmoid", "sigmoid_vjp",
+    "sign", "silu", "softmax", "softmax_cross_entropy_backprop", "softplus", "softsign",
     "sparse_softmax_cross_entropy_backprop", "sqrt", "sqrt_vjp", "square", "tanh", "times_sixth",
     "where",
 })  # fmt: skip

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from minisgd import ops
+from minisgd import numerics, ops
 from minisgd.losses.loss import EPSILON, OwnLoss, as_pair
 from minisgd.losses.losses import check_smoothing, smoothed
 from minisgd.losses.targets import Doubt, first_no_distribution, first_no_probability
+from minisgd.ops.activation import sigmoid_alone
 from minisgd.ops.classification import check_labels
 from minisgd.tensor import Array, Tensor
 
@@ -91,14 +92,30 @@ def binary_focal_crossentropy(
     Keras, ``keras.losses.binary_focal_crossentropy`` (losses/losses.py). Lin et al., ICCV 2017.
     """
     y_true, y_pred = _yes_or_no(y_true, y_pred, label_smoothing)
-    if from_logits:
-        y_pred = ops.sigmoid(y_pred)
-    values = ops.binary_crossentropy(y_true, y_pred)
-    p = y_true * y_pred + (1.0 - y_true) * (1.0 - y_pred)
-    values = ops.power(1.0 - p, gamma) * values
+    logits = y_pred if from_logits else y_pred.logits
+
+    def factor() -> Tensor:
+        p = y_pred if logits is None else sigmoid_alone(logits)
+        return ops.power(_of_the_other(y_true, p), gamma)
+
+    # The gradient of what is recorded last is added first. TensorFlow's graph sorts the summands by
+    # the names of their operations: the loss's own sigmoid comes before its cross-entropy.
+    if from_logits and numerics.in_graph():
+        values = ops.binary_crossentropy(y_true, y_pred, from_logits)
+        values = factor() * values
+    else:
+        values = factor() * ops.binary_crossentropy(y_true, y_pred, from_logits)
     if apply_class_balancing:
         values = (y_true * alpha + (1.0 - y_true) * (1.0 - alpha)) * values
     return ops.mean(values, axis=axis)
+
+
+def _of_the_other(y_true: Tensor, p: Tensor) -> Tensor:
+    """The probability of the label that is not the sample's: ``1 - (y p + (1 - y) (1 - p))``."""
+    if_no = (1.0 - y_true) * (1.0 - p)
+    if_yes = y_true * p
+    # TensorFlow's graph takes the constant to the front.
+    return (1.0 - if_no) - if_yes if numerics.in_graph() else 1.0 - (if_yes + if_no)
 
 
 def _yes_or_no(y_true: Any, y_pred: Any, label_smoothing: float) -> tuple[Tensor, Tensor]:

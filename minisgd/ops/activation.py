@@ -125,6 +125,11 @@ def sigmoid(x: Any) -> Tensor:
     return out
 
 
+def sigmoid_alone(x: Any) -> Tensor:
+    """Sigmoid of what is needed elsewhere, too: TensorFlow does not fuse it with a dense layer."""
+    return bind(SIGMOID, as_float(x), params=(False,))
+
+
 def softplus(x: Any) -> Tensor:
     """``log(1 + exp(x))``; in float32 with Eigen's rounding."""
     return bind(_softplus, as_float(x))

@@ -245,8 +245,17 @@ def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> 
     if output.logits is not None or from_logits:
         z = output if output.logits is None else output.logits
         positive = greater_equal(z, 0)
-        minus_abs = where(positive, negative(z), z)
-        without_log = subtract(where(positive, z, 0), multiply(z, target))
+        # The gradient of what is recorded last is added first. TensorFlow's graph sorts these four
+        # by the names of their operations; its eager steps begin with the two of the difference.
+        if numerics.in_graph():
+            product = multiply(z, target)
+            above = where(positive, z, 0)
+            minus_abs = where(positive, negative(z), z)
+        else:
+            minus_abs = where(positive, negative(z), z)
+            product = multiply(z, target)
+            above = where(positive, z, 0)
+        without_log = subtract(above, product)
         return add(without_log, log1p(exp(minus_abs)))
     output = clip(output, _EPSILON, 1 - _EPSILON)
     likelihood = multiply(target, log(output))

@@ -51,14 +51,26 @@ _square = defop("square", lambda x: kernels.multiply(x, x), lambda g, out, x: mu
 _exp = defop("exp", lambda x: flat(kernels.exponential, x), lambda g, out, x: multiply(g, out))
 
 
-# TensorFlow: g * (1 / x), with a reciprocal that each processor model estimates in its own way.
-_log: Primitive = defop("log", lambda x: flat(kernels.logarithm, x), lambda g, out, x: divide(g, x))
+# The slope of a logarithm. TensorFlow's is an estimate by the processor and one Newton step, which
+# each maker rounds in its own way; but for the last ``size % 8`` elements, which are divided.
+_reciprocal: Primitive = defop(
+    "reciprocal",
+    lambda x: kernels.divide(np.ones((), x.dtype), x),
+    lambda g, out, x: negative(multiply(g, multiply(out, out))),
+)
+
+
+_log: Primitive = defop(
+    "log",
+    lambda x: flat(kernels.logarithm, x),
+    lambda g, out, x: multiply(g, bind(_reciprocal, x)),
+)
 
 
 _log1p: Primitive = defop(
     "log1p",
     lambda x: flat(kernels.logarithm_1p, x),
-    lambda g, out, x: divide(g, add(x, 1)),
+    lambda g, out, x: multiply(g, bind(_reciprocal, add(x, 1))),
 )
 
 
