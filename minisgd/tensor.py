@@ -47,9 +47,12 @@ class Tensor(Operators):
     from_dense : bool
         Whether it is what `minisgd.ops.dense` returned. In a graph TensorFlow computes an
         activation of it together with the product, by other functions.
+    multiple_of : tuple of (Tensor, number) or None
+        What `minisgd.ops.statistics.times_constant` multiplied. A graph multiplies the number
+        by other constants before it meets an array (`minisgd.ops.statistics.weighted`).
     """
 
-    __slots__ = ("__weakref__", "_array", "from_dense", "logits", "requires_grad")
+    __slots__ = ("__weakref__", "_array", "from_dense", "logits", "multiple_of", "requires_grad")
     __array_priority__ = 100  # array + tensor is a tensor
 
     def __init__(self, array: Array, requires_grad: bool = False) -> None:
@@ -57,6 +60,7 @@ class Tensor(Operators):
         self.requires_grad = requires_grad
         self.logits: Tensor | None = None
         self.from_dense = False
+        self.multiple_of: tuple[Tensor, Any] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

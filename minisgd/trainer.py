@@ -132,11 +132,13 @@ class Trainer:
         self._metric_identifiers = found_metrics, found_weighted
         self._compiled_with = (loss, loss_weights, metrics, weighted_metrics, steps_per_execution)
         self._metrics: list[Any] | None = None
-        self._met = KnownShapes()
+        self._met = {"train": KnownShapes(), "test": KnownShapes()}
+        self._shapes_known = {}
         self._loss_tracker = Mean(name="loss")
         self.compiled = True
 
-    compiled = _shapes_known = False
+    compiled = False
+    _shapes_known: Mapping[str, bool] = {}  # of a kind of step
 
     def _assert_compiled(self, method: str) -> None:
         if not self.compiled:
@@ -164,13 +166,15 @@ class Trainer:
         for metric in self.metrics:
             metric.reset_state()
 
-    def _numerics_scope(self) -> AbstractContextManager[None]:
-        """Round as the reference does in a step of this model."""
-        return rounding.scope(self.numerics, not self.run_eagerly, self._shapes_known)
+    def _numerics_scope(self, kind: str) -> AbstractContextManager[None]:
+        """Round as the reference does in a step of this kind."""
+        known = self._shapes_known.get(kind, False)
+        return rounding.scope(self.numerics, not self.run_eagerly, known)
 
-    def _meet_data(self, data: Any) -> None:
-        """Before training on `data`: whether TensorFlow's graph knows their batches' length."""
-        self._shapes_known = self._met.meet(data)
+    def _meet_data(self, kind: str, data: Any) -> None:
+        """Before steps on `data`: whether TensorFlow's graph knows their batches' length."""
+        if kind != "predict":
+            self._shapes_known = {**self._shapes_known, kind: self._met[kind].meet(data)}
 
     # --- one step ---
     def train_step(self, data: Batch) -> Logs:
@@ -401,7 +405,7 @@ class Trainer:
             with self._whole_steps.one(), naming(span.name):
                 result = runner.run(span)
                 if result is None:  # not compiled
-                    with self._numerics_scope():
+                    with self._numerics_scope(kind):
                         result = self._step(kind, span.batch())
                     result = result.numpy() if kind == "predict" else result
             watch.see(result)
@@ -559,9 +563,8 @@ class Trainer:
     def _on_all(self, kind: str, data: ArrayData) -> Any:
         """What a step returns for all samples."""
         watch = NumericsWatch(self, data)
-        if kind == "train":
-            self._meet_data(data)
-        with self._numerics_scope():
+        self._meet_data(kind, data)
+        with self._numerics_scope(kind):
             result = self._step(kind, next(data.batches()))
         watch.see(result)
         return result

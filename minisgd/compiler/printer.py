@@ -305,6 +305,7 @@ _RULES: dict[str, Rule] = {
             "sigmoid", "sigmoid_vjp", "silu", "softplus", "softsign", "tanh", "where",
         )
     },
+    "divide_by_constant": _named("divide"),
     "moving_average_inplace": _moving_average,
     "relu6": _relu6,
     "reciprocal": _reciprocal,

@@ -56,8 +56,7 @@ class Runner:
     ) -> None:
         self.model, self.kind, self.iterator = model, kind, iterator
         self.program: Program | None = None
-        if kind == "train":
-            model._meet_data(iterator.data)
+        model._meet_data(kind, iterator.data)
         self.planned = epochs * (iterator.num_batches or 0)  # 0: nobody knows
         self._eager_steps = 0
         self._rows = 0  # of the largest batch that there is room for
@@ -310,6 +309,7 @@ def _print_of(value: Any) -> Any:
 def _fingerprint(model: Any, kind: str, span: Span) -> Any:
     """Everything but values that a recorded step depends on."""
     parts: list[Any] = [model.numerics, type(model), model._layers, model._input]
+    parts += [model._shapes_known.get(kind, False)]
     parts += [sorted(name for name in vars(model) if callable(vars(model)[name]))]
     for layer in leaves(model):
         parts += [{k: v for k, v in vars(layer).items() if k != "_losses"}]
@@ -323,7 +323,6 @@ def _fingerprint(model: Any, kind: str, span: Span) -> Any:
         parts += [model._metrics, [vars(m).get("threshold") for m in model._metrics or ()]]
     if kind == "train":
         parts += [
-            model._shapes_known,
             model.optimizer,
             vars(model.optimizer) if model.optimizer is not None else None,
         ]

@@ -29,7 +29,8 @@ _AS_FIRST = frozenset({
 # A function of the inputs' shapes.
 _RULES: dict[str, Callable[..., tuple[int, ...]]] = {
     **dict.fromkeys(
-        ("add", "subtract", "multiply", "divide", "squared_difference"), np.broadcast_shapes
+        ("add", "subtract", "multiply", "divide", "divide_by_constant", "squared_difference"),
+        np.broadcast_shapes,
     ),
     "dense": lambda x, kernel, bias: (x[0], kernel[1]),
     "matmul": lambda a, b: (*a[:-1], b[-1]),

@@ -303,7 +303,7 @@ def _record(
             model._loss_tracker, model._metrics = stands[0], stands[1:]
         if kind == "train":
             model.optimizer._iterations._array[...] = iterations
-        with model._numerics_scope(), watching(recording):
+        with model._numerics_scope(kind), watching(recording):
             result = getattr(model, f"{kind}_step")(parts)
         if kind == "predict":
             prediction = str(recording.operand(result))
@@ -385,7 +385,7 @@ def _resolve_metrics(model: Any, kind: str, data: ArrayData) -> None:
     """Let the metrics be chosen by the shapes of labels and predictions, as in a first step."""
     if kind != "predict" and model._metrics is None:
         x, y, _ = _batch(data, 1)
-        with model._numerics_scope(), shapes_only():
+        with model._numerics_scope(kind), shapes_only():
             model._resolve_metrics(y, model(x, training=False))
         check(model, kind, data)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minisgd import ops, saving
+from minisgd.ops.statistics import weighted
 from minisgd.tensor import Array, Tensor
 from minisgd.utils.dtypes import check_dtype
 from minisgd.utils.naming import auto_name
@@ -104,7 +105,9 @@ class Loss:
                     f"received {weights.shape}"
                 )
                 raise ValueError(msg)
-            values = ops.multiply(values, weights)
+            # A mean over the batch has a divisor that a graph may know; the others haven't.
+            by_count = self.reduction in ("sum_over_batch_size", "mean")
+            values = (weighted if by_count else ops.multiply)(values, weights)
         if self.reduction in (None, "none") or values.ndim == 0:
             return values
         total = ops.sum(values)

@@ -9,6 +9,7 @@ import numpy as np
 from minisgd import numerics, ops
 from minisgd.losses.loss import EPSILON, OwnLoss, as_pair
 from minisgd.ops.normalization import normalized
+from minisgd.ops.statistics import times_constant
 from minisgd.tensor import Tensor
 
 
@@ -43,7 +44,7 @@ def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> Tensor:
     """
     y_true, y_pred = as_pair("mean_absolute_percentage_error", y_true, y_pred)
     share = (y_true - y_pred) / ops.maximum(ops.absolute(y_true), EPSILON)
-    return 100.0 * ops.mean(ops.absolute(share), axis=-1)
+    return times_constant(ops.mean(ops.absolute(share), axis=-1), 100.0)
 
 
 def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> Tensor:

@@ -13,7 +13,7 @@ from minisgd import numerics
 from minisgd.ops.choice import equal, maximum, minimum, where
 from minisgd.ops.convert import as_float, as_pair, cast, convert_to_tensor, stop_gradient
 from minisgd.ops.elementwise import add, divide, exp, log, multiply, subtract
-from minisgd.ops.reduce import sum
+from minisgd.ops.reduce import sum, sum_to
 from minisgd.ops.shape import axes_of, reshape
 from minisgd.primitive import Primitive, bind, defop
 from minisgd.tensor import Tensor
@@ -49,6 +49,36 @@ _divide_by_constant: Primitive = defop(
     lambda g, out, a, b: multiply(g, divide(1.0, b)),
     None,
 )
+
+
+# Where the divisor of the batch is a constant, too, a constant factor meets it before the weights;
+# forward it meets the weights first.
+_weighted_multiple: Primitive = defop(
+    "weighted_multiple",
+    lambda x, factor, weights: kernels.multiply(x, kernels.multiply(factor, weights)),
+    lambda g, out, x, factor, weights: multiply(multiply(g, factor), weights),
+    None,
+    lambda g, out, x, factor, weights: sum_to(multiply(g, multiply(x, factor)), weights.shape),
+)
+
+
+def times_constant(x: Tensor, factor: float) -> Tensor:
+    """``x * factor`` for a number; the result remembers both as its `multiple_of`."""
+    out = multiply(x, factor)
+    out.multiple_of = x, factor
+    return out
+
+
+def weighted(values: Tensor, weights: Tensor) -> Tensor:
+    """Losses of samples, each times its weight.
+
+    If they are a constant times x, and TensorFlow knows the length of the batch, they are
+    ``x * (constant * weight)``, and x has the gradient ``(g * constant) * weight``.
+    """
+    if values.multiple_of is None or not numerics.shapes_known():
+        return multiply(values, weights)
+    x, factor = values.multiple_of
+    return bind(_weighted_multiple, x, convert_to_tensor(factor, x.dtype), weights)
 
 
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
