@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from beside_keras import check_same, nearly_equal
+from beside_keras import check_same
 
 import minisgd
+from minisgd.parity import tolerances
+from minisgd.parity.compare import compare
+from minisgd.parity.probe import measured_mode
 
 pytestmark = pytest.mark.step
 
@@ -58,10 +61,27 @@ def test_the_same_bits(keras, loss, loss_weights):
     check_same(*(trained(ns, loss=loss, loss_weights=loss_weights) for ns in (minisgd, keras)))
 
 
-@pytest.mark.parametrize("loss", ["binary_crossentropy", "kl_divergence", "mae"])
-def test_other_losses_are_near(keras, loss):
-    """TensorFlow's graph moves the weight into the gradients of these, which rounds otherwise."""
-    nearly_equal(*(trained(ns, loss=loss, loss_weights=0.3)[0] for ns in (minisgd, keras)))
+@pytest.mark.parametrize("loss", ["mae", "huber", "categorical_hinge"])
+def test_other_losses(keras, loss):
+    """Those through a logarithm stand in ``test_logarithm_losses_parity.py``."""
+    check_same(*(trained(ns, loss=loss, loss_weights=0.3) for ns in (minisgd, keras)))
+
+
+@pytest.mark.parametrize("loss", ["categorical_crossentropy", "mse", "categorical_hinge"])
+@pytest.mark.parametrize("batch_size", [12, 24])
+def test_where_the_length_of_a_batch_is_known(keras, loss, batch_size):
+    """Equal weights; for the log, TensorFlow multiplies the weight by the length first."""
+    found = []
+    for ns in (minisgd, keras):
+        model = model_of(ns, loss=loss, loss_weights=0.3)
+        history = model.fit(X, Y, batch_size, epochs=4, verbose=0).history
+        found.append((model.get_weights(), history["loss"]))
+    (weights, losses), (expected, reference) = found
+    check_same(*(([np.array(w) for w in side], {}, ()) for side in (weights, expected)))
+    if measured_mode().bits:
+        bound = tolerances.WEIGHTED_LOG
+        measured = bound.measured(compare("loss", np.float32(losses), np.float32(reference)))
+        assert bound.holds(measured), (measured, str(bound))
 
 
 @pytest.mark.parametrize("run_eagerly", [False, True])

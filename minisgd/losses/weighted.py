@@ -19,9 +19,9 @@ class TimesWeight(Loss):
 
     Notes
     -----
-    The bits of `fit` and `evaluate` are Keras's with the categorical cross-entropies and the mean
-    squared error. Into other losses TensorFlow's graph moves the weight, and so it does where it
-    knows the size of the batch (`train_on_batch`): there the last bit may differ.
+    The model's weights have Keras's bits wherever the loss by itself gives them. The loss in the
+    History may be two units off where TensorFlow knows the length of a batch: for the mean, its
+    graph multiplies the weight by that length first.
 
     References
     ----------

@@ -211,6 +211,13 @@ LOGARITHM_RUN = Tolerance(
     "only the reciprocals differ: with TensorFlow's own for ours all bits are equal; 4.5e-8 was "
     "measured",
 )
+WEIGHTED_LOG = Tolerance(
+    "loss in the History with loss_weights, where TensorFlow knows a batch's length, ulp",
+    "max_ulp",
+    3.0,
+    "its graph has loss * (weight * N), we (loss * weight) * N: two roundings a batch are others; "
+    "2 was measured",
+)
 LOSS_INVERSE_ROOT = Tolerance(
     "cosine similarity and its gradient, relative Frobenius difference",
     "rel_frobenius",
