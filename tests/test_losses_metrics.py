@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minisgd as keras
-from minisgd import GradientTape, Variable, losses, metrics, ops
+from minisgd import GradientTape, Variable, losses, metrics, numerics, ops
 from minisgd.metrics import resolve
 
 F32 = np.float32
@@ -209,3 +209,14 @@ def test_to_categorical():
 def test_to_categorical_refuses(labels, classes):
     with pytest.raises(ValueError, match="`x`: expected"):
         keras.utils.to_categorical(labels, classes)
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_gradient_of_a_constant_times_weighted_losses(known):
+    """Two orders of rounding, one gradient, for the predictions and for the weights."""
+    rng = np.random.default_rng(0)
+    y, p, w = rng.random((6, 3)) + 1, rng.random((6, 3)), rng.random(6) + 0.5
+    loss = losses.MeanAbsolutePercentageError()
+    with numerics.scope(numerics.DEFAULT, shapes_known=known):
+        report = keras.gradcheck(lambda p, w: loss(y, p, sample_weight=w), [p, w])
+    assert report.ok and report.worst.error <= 1e-6
