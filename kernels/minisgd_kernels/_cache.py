@@ -97,14 +97,16 @@ class CodeCache:
     ----------
     function : function
         What is compiled.
+    form : str
+        Of a function that is compiled in two ways, one of them.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], form: str = "") -> None:
         self._function = function
         module = Path(function.__code__.co_filename).stem
         line = function.__code__.co_firstlineno
         name = function.__qualname__.replace("<", "").replace(">", "")  # for Windows
-        self._stem = f"{module}.{name}-{line}.{sys.implementation.cache_tag}"
+        self._stem = f"{module}.{name}{form and '-' + form}-{line}.{sys.implementation.cache_tag}"
 
     @property
     def cache_path(self) -> str | None:
@@ -113,6 +115,11 @@ class CodeCache:
             return str(cache_directory())
         except OSError:
             return None
+
+    def is_kept(self) -> bool:
+        """Whether code for any signature is there already; also if none can be kept."""
+        folder = self.cache_path
+        return folder is None or any(Path(folder).glob(f"{self._stem}.*{SUFFIX}"))
 
     def load_overload(self, signature: Any, context: Any) -> Any:
         """Code for a signature; None if it is to be compiled."""

@@ -12,6 +12,7 @@ from numba.core import config as numba_config
 from numba.core.typing.templates import infer_global
 
 from minisgd_kernels._cache import CodeCache
+from minisgd_kernels._pipeline import HelperCompiler, KernelCompiler
 
 Array = npt.NDArray[Any]
 Scalar = Any  # a number of an array's dtype, or an index: Numba infers which
@@ -23,6 +24,7 @@ _OPTIONS: dict[str, Any] = {
     "fastmath": False,  # the order of rounding is the product: LLVM must not reassociate
     "boundscheck": False,  # the layers check shapes before a kernel sees an array
     "no_cfunc_wrapper": True,  # no kernel is passed to another one, or to C
+    "no_cpython_wrapper": True,  # `KernelCompiler` makes one all the same
 }
 
 
@@ -34,29 +36,37 @@ def kernel(function: F) -> F:
     """
     if numba_config.DISABLE_JIT:
         return function
-    compiled = numba.njit(**_OPTIONS)(function)
+    compiled = numba.njit(**_OPTIONS, pipeline_class=KernelCompiler)(function)
     compiled._cache = CodeCache(function)
     return compiled  # type: ignore[no-any-return]
 
 
 def part(function: F) -> F:
-    """Compile a kernel that does one thread's part of a training step, and keep it like `kernel`.
+    """Compile a kernel that does one thread's part of a training step.
 
-    It is called by a printed step, which sets the thread's denormal mode once for all parts.
+    It is called by a printed step, which sets the thread's denormal mode once for all parts. For
+    printed steps it is compiled and kept as a helper; Python calls it (in tests) as a kernel.
     """
     compiled: Any = kernel(function)
-    _take_numbers_as_variables(compiled)
+    if not numba_config.DISABLE_JIT:
+        linked = numba.njit(**_OPTIONS, pipeline_class=HelperCompiler)(function)
+        linked._cache = CodeCache(function, "linked")
+        _take_numbers_as_variables(linked)
+        compiled.get_call_template, compiled.get_overload = (
+            linked.get_call_template,
+            linked.get_overload,
+        )
     return compiled  # type: ignore[no-any-return]
 
 
 def helper(function: F) -> F:
     """Let kernels call a function, which becomes part of their machine code.
 
-    Python calls it as it is: so Numba need not compile a way in for Python.
+    Python calls it as it is: so no machine code of its own is made.
     """
     if numba_config.DISABLE_JIT:
         return function
-    compiled = numba.njit(**_OPTIONS, no_cpython_wrapper=True)(function)
+    compiled = numba.njit(**_OPTIONS, pipeline_class=HelperCompiler)(function)
     _take_numbers_as_variables(compiled)
     infer_global(function, types.Dispatcher(compiled))  # what the function's name means in a kernel
     vars(function)["compiled"] = compiled  # Numba keeps but a weak reference
@@ -68,8 +78,6 @@ def _take_numbers_as_variables(compiled: Any) -> None:
 
     Numba would compile the function once more for each such number.
     """
-    if numba_config.DISABLE_JIT:
-        return
     resolve = compiled.get_call_template
 
     def resolve_plain(arguments: Any, keywords: Any) -> Any:

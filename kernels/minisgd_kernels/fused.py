@@ -204,7 +204,9 @@ def _sixteen_lanes(
         for j in range(low.size):
             low[j] += high[j]
         half //= 2
-    out[at : at + width] = lanes[:width]
+    sums = out[at : at + width]
+    for j in range(width):  # not slice to slice: see `philox.philox_stream`
+        sums[j] = lanes[j]
 
 
 @helper

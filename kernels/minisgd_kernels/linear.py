@@ -70,8 +70,8 @@ def _chains(a: Array, b: Array, ends: Array) -> Array:
     """
     rows, columns = a.shape[0], b.shape[1]
     # From -0, to which adding changes nothing: a first block's -0 (a flushed denormal) stays.
-    out = np.full((rows, columns), -a.dtype.type(0))
-    sums = np.empty((4, columns), a.dtype)
+    out, sums = np.empty((rows, columns), a.dtype), np.empty((4, columns), a.dtype)
+    out[:] = -a.dtype.type(0)
     # Not a literal 0, for which Numba would compile the helpers once more.
     first: Scalar = np.intp(0)
     i = first
@@ -100,8 +100,8 @@ def _dots(a: Array, b: Array) -> Array:
     of: each piece has lanes of its own, which are folded and added to what there is.
     """
     rows, k_end, columns = a.shape[0], a.shape[1], b.shape[1]
-    out = np.zeros((rows, columns), a.dtype)
-    lanes = np.empty((PACKET, columns), a.dtype)
+    out, lanes = np.empty((rows, columns), a.dtype), np.empty((PACKET, columns), a.dtype)
+    out[:] = 0
     for i in range(rows):
         k, piece = 0, 2 * PACKET
         while piece > 0:
@@ -204,7 +204,8 @@ def dense(x: Array, w: Array, b: Array) -> Array:
 @helper
 def _sum_in_order(g: Array, start: int, stop: int) -> Array:
     """Rows from `start` on. The start value is -0, to which adding changes nothing, not even -0."""
-    out = np.full(g.shape[1], -g.dtype.type(0))
+    out = np.empty(g.shape[1], g.dtype)
+    out[:] = -g.dtype.type(0)
     for i in range(start, stop):
         for j in range(g.shape[1]):
             out[j] += g[i, j]

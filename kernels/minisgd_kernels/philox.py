@@ -24,7 +24,7 @@ _ONE_BITS, _MANTISSA_BITS = np.int32(0x3F800000), np.uint32(0x7FFFFF)
 _TWO_PI = 2.0 * np.pi
 # TensorFlow's stateless operations scramble a seed with Philox under this key
 # (core/kernels/stateless_random_ops_v2.h, GetKeyCounter).
-_SCRAMBLE_KEY = np.array([0x3EC8F720, 0x02461E29], np.uint32)
+_SCRAMBLE_KEY = (np.uint32(0x3EC8F720), np.uint32(0x02461E29))
 _SEEDS = 2**31 - 2  # Keras casts to int32 with a floor modulo (backend/tensorflow/random.py)
 # A truncated normal takes at most this many blocks for its four values (chance of more: 1e-300).
 _BLOCKS_PER_GROUP = np.uint64(256)
@@ -73,11 +73,15 @@ def next_seed_inplace(state: Array) -> Array:
 @kernel
 def philox_stream(seed: Array) -> Array:
     """Stream that belongs to a pair of int64: its key (two words), then its counter (four)."""
-    start, words = np.zeros(4, np.uint32), np.empty(4, np.uint32)
-    start[0], start[2] = seed[0] % _SEEDS, seed[1] % _SEEDS
-    _block(_SCRAMBLE_KEY, start, np.uint64(0), words)
-    stream = np.zeros(6, np.uint32)
-    stream[:2], stream[4:] = words[:2], words[2:]
+    # Element by element: an assignment between slices costs two seconds of Numba's time, since it
+    # comes with the code that words a message about shapes that don't match.
+    stream, words = np.empty(6, np.uint32), np.empty(4, np.uint32)
+    stream[0], stream[1] = _SCRAMBLE_KEY
+    stream[2], stream[3] = seed[0] % _SEEDS, np.uint32(0)
+    stream[4], stream[5] = seed[1] % _SEEDS, np.uint32(0)
+    _block(stream[:2], stream[2:], np.uint64(0), words)
+    stream[0], stream[1], stream[2], stream[3] = words[0], words[1], np.uint32(0), np.uint32(0)
+    stream[4], stream[5] = words[2], words[3]
     return stream
 
 
@@ -157,7 +161,9 @@ def philox_shuffle(key: Array, counter: Array, n: int) -> Array:
 
     Uses the first ``n - 1`` words of the stream.
     """
-    order = np.arange(n)
+    order = np.empty(n, np.int64)
+    for i in range(n):  # `np.arange` takes Numba twice as long as all the rest
+        order[i] = i
     words = np.empty(4, np.uint32)
     for i in range(n - 1):
         if i % 4 == 0:

@@ -64,14 +64,14 @@ def _sum_halves(x: Array, start: int, stop: int, lanes: Array) -> Scalar:
     A recursion, ``sum(left) + sum(right)``, with its stack in arrays: Numba can't load recursive
     functions from its cache. ``left[d]`` holds the sum of depth d's left half once it is known.
     """
-    ends, middles = np.empty(64, np.int64), np.empty(64, np.int64)
-    left, known = np.empty(64, x.dtype), np.zeros(64, np.bool_)
+    stack, left = np.empty((3, 64), np.int64), np.empty(64, x.dtype)
+    ends, middles, known = stack[0], stack[1], stack[2]
     depth, ends[0] = 0, stop
     while True:
         while ends[depth] - start > _LEAF:
             middle = start + (ends[depth] - start + 1) // 2
             middles[depth] = (middle + PACKET - 1) // PACKET * PACKET
-            known[depth] = False
+            known[depth] = 0
             ends[depth + 1] = middles[depth]
             depth += 1
         total = _sum_leaf(x, start, ends[depth], lanes)
@@ -80,7 +80,7 @@ def _sum_halves(x: Array, start: int, stop: int, lanes: Array) -> Scalar:
             total = left[depth] + total
         if depth == 0:
             return total
-        left[depth - 1], known[depth - 1] = total, True
+        left[depth - 1], known[depth - 1] = total, 1
         start, ends[depth] = middles[depth - 1], ends[depth - 1]
 
 
