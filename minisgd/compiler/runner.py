@@ -129,6 +129,7 @@ class Runner:
                         "compiled (jit_compile=True compiles them all the same)"
                     )
             self._function = files.load(text, kind)
+            self._look_at_data(program)
         except NotCompilableError as error:
             self._refused = key
             self._refuse(str(error))
@@ -149,13 +150,18 @@ class Runner:
             return program.text
         if self._workspace is None or self._workspace.program is not program or not has_room:
             self._workspace = Workspace(program, self._rows, get_threads())
+        return program.fused_text(self._workspace.threads)
+
+    def _look_at_data(self, program: Program) -> None:
+        """See whether zeros are to be skipped."""
+        if self._workspace is None:
+            return
         self._workspace.look_at(None if self._source.whole is None else self._source.whole["x"])
         if self._workspace.zeros != program.zeros and self._tells:
             threads = self._workspace.threads
             number = "one thread" if threads == 1 else f"up to {threads} threads"
             write_line(f"Compiled step: {number}; {self._workspace.zeros}")
         program.zeros = self._workspace.zeros
-        return program.fused_text(self._workspace.threads)
 
     def _refuse(self, reason: str) -> None:
         self.program = None
