@@ -100,7 +100,7 @@ def test_what_adapt_learns(name: str) -> None:
 )
 def test_options(options: dict[str, Any]) -> None:
     def outcome(ns: Any) -> list[Any]:
-        ns.utils.clear_session()
+        ns.utils.clear_session(free_memory=False)
         layer = ns.layers.Normalization(**options)
         if "mean" in options:
             layer.build((None, 2, 6))

@@ -230,7 +230,7 @@ def test_dicts_can_be_exchanged(name, settings, kind, bound):
         settings = {k: v for k, v in settings.items() if k != "label_weights"}  # a tensor in Keras
     forms = []
     for side in (minisgd_side(), keras_side()):
-        side.ns.utils.clear_session()
+        side.ns.utils.clear_session(free_memory=False)
         forms.append(side.ns.metrics.serialize(own(side, name)(**settings)))
     assert forms[0] == json.loads(json.dumps(forms[1]))
     again = minisgd_side().ns.metrics.deserialize(forms[1])
@@ -252,7 +252,7 @@ def test_metrics_by_name(identifier):
     """The same class, or refused by both."""
     found: list[Any] = []
     for side in (minisgd_side(), keras_side()):
-        side.ns.utils.clear_session()
+        side.ns.utils.clear_session(free_memory=False)
         try:
             metric = side.ns.metrics.get(identifier)
             found.append((type(metric).__name__, metric.name))

@@ -316,7 +316,7 @@ def classes(ns: Any) -> dict[str, Any]:
 
 def surface(ns: Any, known: dict[str, Any]) -> Any:
     """A model of nearly everything."""
-    ns.utils.clear_session()
+    ns.utils.clear_session(free_memory=False)
     ns.utils.set_random_seed(5)
     inner = ns.Sequential(
         [ns.layers.Dense(6, "tanh", bias_regularizer="l1"), ns.layers.PReLU()], name="inner"

@@ -315,7 +315,7 @@ def test_accuracies_over_batches(name):
     kind, settings = ACCURACIES[name]
     found = []
     for side in (minisgd_side(), keras_side()):
-        side.ns.utils.clear_session()
+        side.ns.utils.clear_session(free_memory=False)
         metric = getattr(side.ns.metrics, name.partition("(")[0])(**settings)
         values = [(metric.name, float(metric.result()))]
         for _ in range(2):
@@ -337,7 +337,7 @@ def test_mean_over_batches():
     # Sums of weights that float32 holds: there Keras's count is exact too.
     weights = [32, 7.0, np.arange(7) / 4, np.arange(32) / 8, None]
     for side in (minisgd_side(), keras_side()):
-        side.ns.utils.clear_session()
+        side.ns.utils.clear_session(free_memory=False)
         metric, seen = side.ns.metrics.Mean(), []
         seen.append((metric.name, float(metric.result())))
         for value, weight in zip(values, weights, strict=True):

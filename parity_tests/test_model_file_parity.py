@@ -148,7 +148,7 @@ def test_the_archive_is_the_same(keras, tmp_path, epochs):
     """Members, their order, their storage; the whole configuration; the layout of the weights."""
     found = []
     for ns in (minisgd, keras):
-        ns.utils.clear_session()
+        ns.utils.clear_session(free_memory=False)
         path = tmp_path / "m.keras"
         trained(ns, "exponential", epochs=epochs)[0].save(path)
         with zipfile.ZipFile(path) as archive:

@@ -76,7 +76,7 @@ def test_a_constant_meets_the_schedule(schedule, gradients, monkeypatch):
 def test_names_shapes_dtypes_and_order_of_the_state(arguments, scheduled):
     found = []
     for side in (minisgd_side(), keras_side()):
-        side.ns.utils.clear_session()
+        side.ns.utils.clear_session(free_memory=False)
         layers, optimizers = side.ns.layers, side.ns.optimizers
         model = side.ns.Sequential([layers.Input((3,)), layers.Dense(4), layers.Dense(2)])
         rate = optimizers.schedules.ExponentialDecay(0.1, 10, 0.9) if scheduled else 0.01
@@ -105,7 +105,7 @@ def test_serialized_forms(make):
     """The same JSON, which either package reads."""
     forms = []
     for side in (minisgd_side(), keras_side()):
-        side.ns.utils.clear_session()
+        side.ns.utils.clear_session(free_memory=False)
         forms.append(side.ns.optimizers.serialize(make(side.ns.optimizers)))
     assert json.dumps(forms[0]) == json.dumps(forms[1])
     for side in (minisgd_side(), keras_side()):

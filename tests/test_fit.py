@@ -14,7 +14,7 @@ FEATURES, CLASSES = 6, 3
 
 @pytest.fixture(autouse=True)
 def seeded():
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(4)
 
 

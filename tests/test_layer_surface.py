@@ -51,8 +51,13 @@ COMPILED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("optimizer", [{}, {"gradient_accumulation_steps": 2}])
-@pytest.mark.parametrize("name", COMPILED)
+ACCUMULATING = {"gradient_accumulation_steps": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "optimizer"),
+    [*((name, {}) for name in COMPILED), ("penalties", ACCUMULATING), ("norms", ACCUMULATING)],
+)
 def test_compiled_steps_have_the_bits_of_eager_ones(name, optimizer):
     model, *compiled = fitted(COMPILED[name], True, optimizer)
     assert "def train_steps" in model.compiled_source()

@@ -11,7 +11,7 @@ F32 = np.float32
 
 @pytest.fixture(autouse=True)
 def fresh_names():
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
 
 
 def mlp():

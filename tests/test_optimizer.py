@@ -12,7 +12,7 @@ F32 = np.float32
 
 @pytest.fixture(autouse=True)
 def fresh_names():
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
 
 
 def normals(*shape, seed=0):

@@ -99,7 +99,7 @@ def test_random_state_repeats_a_fit_and_leaves_global_states_alone():
 
 
 def test_layers_made_later_have_the_names_that_they_would_have_had():
-    minisgd.utils.clear_session()
+    minisgd.utils.clear_session(free_memory=False)
     quick(max_iter=1).fit(*blobs())
     assert minisgd.layers.Dense(2).name == "dense"
     assert minisgd.Sequential().name == "sequential"
