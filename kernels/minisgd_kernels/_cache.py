@@ -116,6 +116,11 @@ class CodeCache:
         except OSError:
             return None
 
+    def is_kept(self) -> bool:
+        """Whether code for any signature is there already; also if none can be kept."""
+        folder = self.cache_path
+        return folder is None or any(Path(folder).glob(f"{self._stem}.*{SUFFIX}"))
+
     def load_overload(self, signature: Any, context: Any) -> Any:
         """Code for a signature; None if it is to be compiled."""
         context.refresh()

@@ -1,7 +1,8 @@
 """The compiler: one whole eager step, recorded, printed as Numba source, and run many times.
 
 Read `record` (how a step becomes a flat list of calls), `printer` (how the list becomes a file),
-`runner` (how `fit` uses it); `trace` says what can be compiled, `files` keeps the files.
+`runner` (how `fit` uses it); `trace` says what can be compiled, `files` keeps the files,
+`ahead` lets a second process help where a step is to run eagerly and nothing is compiled yet.
 """
 
 from typing import Any

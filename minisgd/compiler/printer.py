@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from minisgd.compiler.ahead import Job
 from minisgd.compiler.record import Call, NotCompilableError, Shape
 
 Names = Sequence[str]
@@ -36,6 +37,8 @@ class Step:
         Names of what the step returns.
     shapes : dict
         Of data, variables and all results.
+    jobs : list
+        The calls, for `ahead`.
     """
 
     kind: str
@@ -48,6 +51,7 @@ class Step:
     loss: str
     prediction: str
     shapes: dict[str, Shape]
+    jobs: list[Job]
 
 
 class Printer:

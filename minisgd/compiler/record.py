@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from minisgd.compiler.ahead import Job, job
 from minisgd.compiler.shapes import stand_in
 from minisgd.primitive import recorders
 from minisgd.tensor import Array, Tensor
@@ -116,6 +117,8 @@ class Recording:
         share an address; a reshaped view has its array's.
     suffix : str
         Of the names of an update's results, where updates differ from step to step.
+    jobs : list
+        What `ahead` needs to know of the calls.
     """
 
     names: dict[int, str] = field(default_factory=dict)
@@ -124,6 +127,7 @@ class Recording:
     arguments: list[str] = field(default_factory=list)
     part: str = "forward"
     suffix: str = ""
+    jobs: list[Job] = field(default_factory=list)
     _alive: list[Any] = field(default_factory=list)
     result = staticmethod(stand_in)  # nothing is computed: a step's calls don't depend on values
 
@@ -140,6 +144,7 @@ class Recording:
             if known not in self.arguments:
                 self.arguments.append(known)
             return symbol(out, known)
+        self.jobs.append(job(name, inputs, params))
         in_place = out is None
         if not isinstance(out, Tensor):  # from `call`
             self.part = "update"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minisgd.callbacks.callback import CallbackList, does_nothing
-from minisgd.compiler import files
+from minisgd.compiler import ahead, files
 from minisgd.compiler.printer import parameters_of
 from minisgd.compiler.record import NotCompilableError
 from minisgd.compiler.sources import Source
@@ -124,6 +124,7 @@ class Runner:
             if model.jit_compile == "auto" and not files.is_compiled(text, kind):
                 _asked_for[text] = _asked_for.get(text, 0) + self.planned
                 if _asked_for[text] < WORTH_STEPS:
+                    ahead.begin(program.step.jobs, program.kernels)
                     raise NotCompilableError(
                         f"{_asked_for[text] or 'the first'} steps are over before they are "
                         "compiled (jit_compile=True compiles them all the same)"

@@ -11,7 +11,8 @@ _chosen: list[int] = []  # empty: the default
 def set_threads(n: int | None) -> None:
     """Let compiled steps use `n` threads from the next call on; None is the default again.
 
-    The results do not depend on it.
+    The results do not depend on it. With one, no second process helps to compile what a first eager
+    step calls, either.
 
     Raises
     ------
@@ -41,8 +42,13 @@ def get_threads() -> int:
         return _chosen[0]
     text = os.environ.get(_VARIABLE, "").strip()
     if not text:
-        affinity = getattr(os, "sched_getaffinity", None)
-        return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+        return processors()
     if not (text.isascii() and text.isdigit() and int(text) >= 1):
         raise ValueError(f"{_VARIABLE}: expected a number of threads from 1 on, received {text!r}")
     return int(text)
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1

@@ -66,7 +66,8 @@ class Program:
         self.step = _record(model, kind, data, named, self.phases)
         printer = Printer(self.step)
         self.text = printer.text()
-        for kernel in printer.kernels:
+        self.kernels = printer.kernels  # of an eager step
+        for kernel in self.kernels:
             if not hasattr(getattr(minisgd_kernels, kernel), "overloads"):
                 raise NotCompilableError(f"compute kernel '{kernel}' is not compiled by Numba")
         self.in_use = self.text  # or the fused text, once there are data that it can take
@@ -329,7 +330,7 @@ def _record(
     counted = [] if kind == "predict" else [_hits(s, last, shapes) for s in stands[1:]]
     return Step(
         kind, present, tuple(named), tuple(arguments), calls, updates, counted, loss, prediction,
-        shapes,
+        shapes, [job for same in kinds for job in same[-1].jobs],
     )  # fmt: skip
 
 
