@@ -28,6 +28,7 @@ from minisgd.primitive import Primitive
 from minisgd.tensor import Tensor
 
 _WORTH_A_PROCESS = 4  # kernels: fewer are compiled before the other process has started
+_MOST_PATIENT = 19
 _begun: list[subprocess.Popen[bytes]] = []  # at most one
 
 Job = tuple[str, tuple[Any, ...], tuple[Any, ...]]  # primitive or kernel, inputs, parameters
@@ -125,6 +126,8 @@ def main() -> None:
         sys.stdin.buffer.read()
         os._exit(0)  # the first process has ended
 
+    if hasattr(os, "nice"):
+        os.nice(_MOST_PATIENT)  # on a busy machine it takes no time from anybody
     jobs = pickle.load(sys.stdin.buffer)  # noqa: S301
     threading.Thread(target=watch, daemon=True).start()
     try:
