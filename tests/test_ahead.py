@@ -91,6 +91,7 @@ def test_a_job_keeps_shapes_only():
     big = ahead.job("relu", (minisgd.Tensor(np.zeros((1000, 1000), np.float32)),), ())
     assert len(pickle.dumps(big)) < 300
     assert pickle.loads(pickle.dumps(big)) == big
+    assert big[1] == (("<f4", (64, 64)),), "the other process needs little memory"
 
 
 @pytest.mark.skipif(numba_config.DISABLE_JIT, reason="nothing is compiled")

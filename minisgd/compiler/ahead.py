@@ -29,6 +29,7 @@ from minisgd.tensor import Tensor
 
 _WORTH_A_PROCESS = 4  # kernels: fewer are compiled before the other process has started
 _MOST_PATIENT = 19
+_SHORT = 64  # longest axis of an array in the other process
 _begun: list[subprocess.Popen[bytes]] = []  # at most one
 
 Job = tuple[str, tuple[Any, ...], tuple[Any, ...]]  # primitive or kernel, inputs, parameters
@@ -37,7 +38,7 @@ Job = tuple[str, tuple[Any, ...], tuple[Any, ...]]  # primitive or kernel, input
 def job(name: str, inputs: Iterable[Any], params: tuple[Any, ...]) -> Job:
     """A call of which only shapes and types are kept."""
     arrays = [x._array if isinstance(x, Tensor) else x for x in inputs]
-    kept = (_Shape(x.dtype.str, x.shape) if isinstance(x, np.ndarray) else x for x in arrays)
+    kept = (_shape(x) if isinstance(x, np.ndarray) else x for x in arrays)
     return name, tuple(np.float32(x) if isinstance(x, np.float32) else x for x in kept), params
 
 
@@ -49,6 +50,14 @@ class _Shape(tuple[Any, ...]):
 
     def __getnewargs__(self) -> tuple[Any, ...]:
         return tuple(self)
+
+
+def _shape(array: np.ndarray[Any, Any]) -> _Shape:
+    """Dtype and shape, shortened: machine code is the same for all lengths, a call is not.
+
+    Lengths that were equal still are.
+    """
+    return _Shape(array.dtype.str, tuple(min(n, _SHORT) for n in array.shape))
 
 
 def begin(jobs: list[Job], kernels: Iterable[str]) -> None:
