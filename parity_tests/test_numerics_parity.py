@@ -18,7 +18,7 @@ from minisgd.parity.cases import SETTINGS
 from minisgd.parity.environment import describe
 
 pytestmark = [pytest.mark.run, pytest.mark.slow]
-SAMPLED = [case.name for case in SETTINGS if case.samples < 10_000][::3]
+SAMPLED = [case.name for case in SETTINGS if case.samples < 10_000][::5]
 
 CODE = """
 import json, sys
