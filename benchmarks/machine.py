@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import minisgd
+from minisgd.compiler.threads import processors
 from minisgd.utils import machine
 
 # Name in the report -> distributions that may hold it.
@@ -35,7 +36,7 @@ def describe() -> dict[str, Any]:
     """Describe processor, system, versions and load, importing none of the peers."""
     return {
         "cpu": machine.cpu(),
-        "cores": cores(),
+        "cores": processors(),
         "system": machine.system(),
         "python": platform.python_version(),
         "versions": {
@@ -47,13 +48,6 @@ def describe() -> dict[str, Any]:
         },
         "load_average": load_average(),
     }
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def load_average() -> list[float] | None:

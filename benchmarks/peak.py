@@ -18,7 +18,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from benchmarks.machine import cores
+from minisgd.compiler.threads import processors
 
 CHAINS = 10  # independent sums: enough to hide the latency, few enough for 16 registers
 WIDTHS = (4, 8, 16)  # lanes of a vector: NEON, AVX2, AVX-512; the fastest counts
@@ -98,7 +98,7 @@ def measure(threads: int = 1, seconds: float = 0.5) -> float:
 
 def main() -> None:
     """Print the peak of one thread and of all as JSON."""
-    print(json.dumps({str(n): round(measure(n), 1) for n in sorted({1, cores()})}))
+    print(json.dumps({str(n): round(measure(n), 1) for n in sorted({1, processors()})}))
 
 
 if __name__ == "__main__":

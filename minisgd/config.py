@@ -8,6 +8,8 @@ from minisgd.utils.unsupported import explain
 
 __all__ = ["backend", "epsilon", "floatx", "image_data_format"]
 
+EPSILON = 1e-7
+
 
 def backend() -> str:
     """Name of what computes: ``"numba"``."""
@@ -21,7 +23,7 @@ def floatx() -> str:
 
 def epsilon() -> float:
     """The small number that keeps logarithms and quotients finite: 1e-7."""
-    return 1e-7
+    return EPSILON
 
 
 def image_data_format() -> str:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from minisgd import ops, saving
+from minisgd.config import EPSILON
 from minisgd.tensor import Tensor
 from minisgd.utils.lookup import get_object
 from minisgd.utils.unsupported import explain
 
-_EPSILON = 1e-7  # keras.backend.epsilon()
 Axis = int | Sequence[int] | None
 
 
@@ -62,7 +62,7 @@ class MaxNorm(Constraint):
         w = ops.convert_to_tensor(w)
         norms = _norms(w, self.axis)
         desired = ops.clip(norms, 0, self.max_value)
-        return ops.multiply(w, desired / (_EPSILON + norms))
+        return ops.multiply(w, desired / (EPSILON + norms))
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal constraint."""
@@ -96,7 +96,7 @@ class UnitNorm(Constraint):
     def __call__(self, w: Tensor) -> Tensor:
         """The weights, scaled."""
         w = ops.convert_to_tensor(w)
-        return w / (_EPSILON + _norms(w, self.axis))
+        return w / (EPSILON + _norms(w, self.axis))
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal constraint."""
@@ -142,7 +142,7 @@ class MinMaxNorm(Constraint):
         norms = _norms(w, self.axis)
         inside = ops.clip(norms, self.min_value, self.max_value)
         desired = self.rate * inside + (1 - self.rate) * norms
-        return ops.multiply(w, desired / (_EPSILON + norms))
+        return ops.multiply(w, desired / (EPSILON + norms))
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make an equal constraint."""

@@ -39,7 +39,8 @@ def job(name: str, inputs: Iterable[Any], params: tuple[Any, ...]) -> Job:
     """A call of which only shapes and types are kept."""
     arrays = [x._array if isinstance(x, Tensor) else x for x in inputs]
     kept = (_shape(x) if isinstance(x, np.ndarray) else x for x in arrays)
-    return name, tuple(np.float32(x) if isinstance(x, np.float32) else x for x in kept), params
+    plain = (np.float32(x) if isinstance(x, np.float32) else x for x in kept)  # no `record.Symbol`
+    return name, tuple(plain), params
 
 
 class _Shape(tuple[Any, ...]):

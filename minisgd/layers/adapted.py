@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from minisgd import ops
+from minisgd.config import EPSILON
 from minisgd.layers.layer import Layer, Shape
 from minisgd.tensor import Array, Tensor, Variable
 
-_LEAST = 1e-7  # standard deviation, as keras.config.epsilon()
 _AT_ONCE = 128  # samples of a tf.data.Dataset without batches
 
 
@@ -236,7 +236,7 @@ class Normalization(Layer):
         mean, variance = self.mean, self.variance
         if mean is None or variance is None:
             raise ValueError("You must call `.build(input_shape)` on the layer before using it.")
-        deviation = ops.maximum(ops.sqrt(variance), _LEAST)
+        deviation = ops.maximum(ops.sqrt(variance), EPSILON)
         if self.invert:
             return ops.add(mean, ops.multiply(inputs, deviation))
         return ops.divide(ops.subtract(inputs, mean), deviation)

@@ -232,6 +232,3 @@ def as_pair(name: str, y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
         )
         raise ValueError(msg)
     return y_true, y_pred
-
-
-EPSILON = 1e-7  # keras.backend.epsilon()

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from minisgd import numerics, ops
-from minisgd.losses.loss import EPSILON, OwnLoss, as_pair
+from minisgd.config import EPSILON
+from minisgd.losses.loss import OwnLoss, as_pair
 from minisgd.losses.losses import check_smoothing, smoothed
 from minisgd.losses.targets import Doubt, first_no_distribution, first_no_probability
 from minisgd.ops.activation import sigmoid_alone

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from minisgd import numerics, ops
-from minisgd.losses.loss import EPSILON, OwnLoss, as_pair
+from minisgd.config import EPSILON
+from minisgd.losses.loss import OwnLoss, as_pair
 from minisgd.ops.normalization import normalized
 from minisgd.ops.statistics import times_constant
 from minisgd.tensor import Tensor

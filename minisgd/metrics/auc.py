@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from minisgd import ops
+from minisgd.config import EPSILON
 from minisgd.metrics.confusion import Confusion, count
-from minisgd.metrics.metric import EPSILON, quotient
+from minisgd.metrics.metric import quotient
 from minisgd.tensor import Array, Tensor
 
 _CURVES = ("ROC", "PR", "PRGAIN")

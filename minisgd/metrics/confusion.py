@@ -10,8 +10,9 @@ import numpy as np
 
 import minisgd_kernels as kernels
 from minisgd import ops
+from minisgd.config import EPSILON
 from minisgd.losses.loss import squeeze_or_expand_to_same_rank
-from minisgd.metrics.metric import EPSILON, Metric, count_up, quotient
+from minisgd.metrics.metric import Metric, count_up, quotient
 from minisgd.tensor import Array, Tensor, as_kernel_array
 
 _NEVER = -1e10  # what predictions outside of the top k count as

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from minisgd import ops
-from minisgd.losses.loss import EPSILON, as_pair
+from minisgd.config import EPSILON
+from minisgd.losses.loss import as_pair
 from minisgd.metrics.reduction import OwnMean
 from minisgd.tensor import Tensor
 

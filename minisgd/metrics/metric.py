@@ -12,8 +12,6 @@ from minisgd.tensor import Array, Tensor, Variable, as_kernel_array
 from minisgd.utils.dtypes import check_dtype
 from minisgd.utils.naming import auto_name
 
-EPSILON = 1e-7  # keras.backend.epsilon()
-
 
 class Metric:
     """A figure that is updated batch by batch and reset at the start of each epoch.

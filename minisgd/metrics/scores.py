@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from minisgd import ops
+from minisgd.config import EPSILON
 from minisgd.losses.loss import squeeze_or_expand_to_same_rank
-from minisgd.metrics.metric import EPSILON, Metric, count_up
+from minisgd.metrics.metric import Metric, count_up
 from minisgd.tensor import Array, Tensor, as_kernel_array
 
 _AVERAGES = (None, "micro", "macro", "weighted")

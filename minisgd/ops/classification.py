@@ -8,6 +8,7 @@ import numpy as np
 
 import minisgd_kernels as kernels
 from minisgd import numerics
+from minisgd.config import EPSILON
 from minisgd.ops.choice import clip, greater_equal, where
 from minisgd.ops.convert import as_float, cast, convert_to_tensor
 from minisgd.ops.elementwise import add, divide, exp, log, log1p, multiply, negative, subtract
@@ -111,9 +112,6 @@ def log_softmax(x: Any, axis: int | None = -1) -> Tensor:
     return _by_rows(_log_softmax, as_float(x), axis)
 
 
-_EPSILON = 1e-7  # keras.backend.epsilon()
-
-
 def categorical_crossentropy(
     target: Any, output: Any, from_logits: bool = False, axis: int = -1
 ) -> Tensor:
@@ -165,7 +163,7 @@ def categorical_crossentropy(
         logits = output if output.logits is None else output.logits
         return bind(_softmax_cross_entropy, logits, target)
     output = divide(output, sum(output, -1, keepdims=True))
-    output = clip(output, _EPSILON, 1 - _EPSILON)
+    output = clip(output, EPSILON, 1 - EPSILON)
     return negative(sum(multiply(target, log(output)), -1))
 
 
@@ -205,7 +203,7 @@ def sparse_categorical_crossentropy(
     if output.logits is not None or from_logits:
         logits = output if output.logits is None else output.logits
     else:  # Keras takes the logarithm and lets the softmax normalise
-        logits = log(clip(output, _EPSILON, 1 - _EPSILON))
+        logits = log(clip(output, EPSILON, 1 - EPSILON))
     return bind(_sparse_softmax_cross_entropy, logits, numbers)
 
 
@@ -257,7 +255,7 @@ def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> 
             above = where(positive, z, 0)
         without_log = subtract(above, product)
         return add(without_log, log1p(exp(minus_abs)))
-    output = clip(output, _EPSILON, 1 - _EPSILON)
+    output = clip(output, EPSILON, 1 - EPSILON)
     likelihood = multiply(target, log(output))
     likelihood = add(likelihood, multiply(subtract(1, target), log(subtract(1, output))))
     return negative(likelihood)

@@ -11,6 +11,7 @@ from typing import Any
 
 import minisgd_kernels as kernels
 from minisgd import numerics
+from minisgd.config import EPSILON
 from minisgd.ops.choice import minimum, where
 from minisgd.ops.convert import as_float, cast, flat
 from minisgd.ops.elementwise import add, divide, multiply, negative, sqrt, square, subtract
@@ -165,7 +166,7 @@ def layer_normalization(
     shape = tuple(n if a in axes else 1 for a, n in enumerate(x.shape))[axes[0] :]
     direct = reshape(x, x.shape)  # recorded first, so that its gradient is added last
     centre, variance = moments(x, axes, keepdims=True)
-    factor = rsqrt(add(variance, 1e-7 if epsilon is None else epsilon))
+    factor = rsqrt(add(variance, EPSILON if epsilon is None else epsilon))
     if gamma is not None:
         factor = multiply(factor, reshape(gamma, shape))
     scaled = multiply(direct, factor)
@@ -178,7 +179,7 @@ def layer_normalization(
     return add(scaled, add(beta, shift))
 
 
-def normalized(x: Tensor, axis: int | Sequence[int], least: float = 1e-7) -> Tensor:
+def normalized(x: Tensor, axis: int | Sequence[int], least: float = EPSILON) -> Tensor:
     """`x` divided by its length along some axes; lengths below `least` count as this.
 
     TensorFlow multiplies by an inverse square root that the processor estimates.

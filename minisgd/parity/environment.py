@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from typing import Any
 
+from minisgd.compiler.threads import processors
 from minisgd.utils import machine
 
 REFERENCE_KERAS = "3.15.1"
@@ -113,7 +114,7 @@ def describe() -> Environment:
     return Environment(
         cpu=processor["name"],
         instruction_set=_instruction_set(processor["instruction_set"]),
-        cores=_cores(),
+        cores=processors(),
         system=f"{platform.system()} {platform.machine()}",
         versions=versions,
         flags=flags,
@@ -175,9 +176,3 @@ def _instruction_set(features: str) -> str:
     if "avx512f" in features:
         return "AVX-512"
     return "AVX2" if "avx2" in features else "other"
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
