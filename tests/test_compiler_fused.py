@@ -64,11 +64,12 @@ def test_any_number_of_threads_gives_the_same_bits(units, optimizer, threads):
             assert "One fused train step" in model.compiled_source()
 
 
-def test_a_trial_of_another_number_of_threads_ends(threads, monkeypatch):
-    """Also where a step takes so long that a trial would be a single one, which tells nothing."""
+@pytest.mark.parametrize("worth", [0, 12 * 3 * 4 * 100 * 210])
+def test_a_trial_of_another_number_of_threads_ends(worth, threads, monkeypatch):
+    """Also where a trial would be a single step, or fewer than a second thread is started for."""
     threads(2)
     monkeypatch.setattr(runner, "_SECONDS", 1e9)
-    monkeypatch.setattr(workspace, "_WORTH_STARTING", 0)
+    monkeypatch.setattr(workspace, "_WORTH_STARTING", worth)
     monkeypatch.setattr(workspace, "_TRY_AGAIN", 2)
     monkeypatch.setattr(workspace, "_TRIAL", 10**9)
     trials = []

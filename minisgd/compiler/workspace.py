@@ -148,8 +148,9 @@ class Workspace:
 
     def at_once(self, steps: int) -> int:
         """How many steps the next call should have, if `steps` are wanted."""
-        # A single step is not measured: it would leave the trial without an end.
-        return max(2, steps // _TRIAL) if self._is_trial else steps
+        # Fewer would not be measured: they would leave the trial without an end.
+        least = max(2, -(-_WORTH_STARTING // self._work))
+        return max(least, steps // _TRIAL) if self._is_trial else steps
 
     def _choose(self, threads: int, seconds: float) -> None:
         """Use all threads, or one if that was faster: other programs may need the processors, too.
