@@ -309,6 +309,35 @@ def test_one_core_and_more_threads_than_cores(run_python):
     assert len({run_python(code, n) for n in (1, 2, 4)}) == 1
 
 
+def changes(x):
+    """What may change the data in place between two epochs, by the code of a user."""
+
+    def fill(epoch, *_):
+        x[np.random.default_rng(epoch).random(x.shape) < 0.3] = epoch + 1.0
+        return 0.1
+
+    class Fill(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            fill(epoch)
+
+    callbacks = keras.callbacks
+    return {
+        "own": Fill(),
+        "lambda": callbacks.LambdaCallback(on_epoch_end=fill),
+        "schedule": callbacks.LearningRateScheduler(fill),
+    }
+
+
+@pytest.mark.parametrize("kind", ["own", "lambda", "schedule"])
+def test_zeros_that_a_callback_fills_are_seen(kind):
+    found = []
+    for jit in (True, False):
+        x, model = X.copy(), model_of([100], jit)
+        model.fit(x, ONE_HOT, epochs=3, verbose=0, callbacks=[changes(x)[kind]])
+        found.append([np.asarray(w).tobytes() for w in model.weights])
+    assert found[0] == found[1]
+
+
 # --- minisgd explain ---
 def explained(width, x=X):
     model = model_of([20], True, SGD(0.1, momentum=0.9))

@@ -54,6 +54,9 @@ class Callback:
         Not in Keras: whether the batch hooks, if overridden, must hear of every batch. With False
         a compiled `fit` runs some hundredths of a second between two calls: ``batch`` then skips
         numbers, and the logs are those of the last batch that was run.
+    calls_users_code : bool
+        Not in Keras: whether it runs functions that somebody else wrote, which may change anything,
+        the data in place too. A class that is not minisgd's own always counts as one.
     comes_last : bool
         Not in Keras: whether it is called after all others of its list, History and the progress
         bar included, wherever it stands (`BackupAndRestore` keeps what they have done).
@@ -72,6 +75,7 @@ class Callback:
     """
 
     every_batch = True
+    calls_users_code = False
     comes_last = False
 
     # On the class as well, so that a subclass which forgets super().__init__() still has them.

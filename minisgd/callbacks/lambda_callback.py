@@ -43,6 +43,8 @@ class LambdaCallback(Callback):
     Keras, ``keras/src/callbacks/lambda_callback.py``.
     """
 
+    calls_users_code = True
+
     def __init__(
         self,
         on_epoch_begin: Function | None = None,

@@ -111,6 +111,8 @@ class LearningRateScheduler(Callback):
     Keras, ``keras/src/callbacks/learning_rate_scheduler.py``.
     """
 
+    calls_users_code = True
+
     def __init__(self, schedule: Callable[..., Any], verbose: int = 0) -> None:
         super().__init__()
         if not callable(schedule):

@@ -28,7 +28,7 @@ from minisgd.random import SeedGenerator
 from minisgd.tensor import Array, Tensor, Variable
 from minisgd.utils.progbar import write_line
 
-_SECONDS = 0.03  # between two looks at the progress bar, Ctrl-C and `stop_training`
+_SECONDS = 0.06  # between two looks at the progress bar, Ctrl-C and `stop_training`
 WORTH_STEPS = 500  # fewer steps are over before Numba has compiled anything
 
 # What each model ran last, by kind of step.
@@ -64,9 +64,11 @@ class Runner:
         self._one_by_one = _sees_batches(hooks, kind) or model.check_numerics
         self._tells = kind == "train" and (getattr(hooks, "params", None) or {}).get("verbose") == 2
         self._pace = 0.0  # steps a second
-        # A callback of the user's may change the data between two epochs.
+        # Code of the user's may change the data between two epochs.
         self._may_change = any(
-            not type(callback).__module__.startswith("minisgd.") for callback in hooks.callbacks
+            not type(callback).__module__.startswith("minisgd.")
+            or getattr(callback, "calls_users_code", True)
+            for callback in hooks.callbacks
         )
         self._source: Any = None
         self._workspace: Workspace | None = None
