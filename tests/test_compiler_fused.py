@@ -338,6 +338,19 @@ def test_zeros_that_a_callback_fills_are_seen(kind):
     assert found[0] == found[1]
 
 
+@pytest.mark.parametrize("each", ["on_epoch_end", "on_train_batch_end"])
+def test_labels_that_a_callback_spoils_are_refused(each):
+    labels = LABELS.copy()
+
+    def spoil(*_, **__):
+        labels[:] = 5_000_000
+
+    model = model_of([100], True, loss="sparse_categorical_crossentropy")
+    hook = keras.callbacks.LambdaCallback(**{each: spoil})
+    with pytest.raises(ValueError, match="received 5000000"):
+        model.fit(X, labels, epochs=2, verbose=0, callbacks=[hook])
+
+
 # --- minisgd explain ---
 def explained(width, x=X):
     model = model_of([20], True, SGD(0.1, momentum=0.9))

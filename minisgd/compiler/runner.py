@@ -178,6 +178,7 @@ class Runner:
         step = program.step
         arguments = _arguments(program, span.count)
         count = span.count = len(arguments["phases"])
+        self._check_labels(span)
         sizes = span.sizes()
         data, order, first = self._source.take(span)
         values: dict[str, Any] = {
@@ -198,6 +199,12 @@ class Runner:
                 values[name] = variable._array
             self._function(*[values[name] for name in parameters_of(step)])
         return values["outputs"] if self.kind == "predict" else self._logs(program, values, sizes)
+
+    def _check_labels(self, span: Span) -> None:
+        """Class numbers were looked at before training; kernels take them for places in memory."""
+        y, loss = span.data.y, self.model._loss
+        if self._may_change and loss is not None and y is not None and y.dtype.kind in "iu":
+            loss.check_targets(y[span.samples()], self.model._outputs)
 
     def _logs(self, program: Program, values: dict[str, Any], sizes: Array) -> Any:
         """Take the results of some steps into variables' versions, counters and metrics."""
