@@ -15,6 +15,7 @@ import secrets
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ import numba
 from numba.core import config as numba_config
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
+
+from minisgd_kernels._pipeline import as_linked
 
 SUFFIX = ".nbc"
 _DIGEST_SIZE = hashlib.sha256().digest_size
@@ -97,16 +100,17 @@ class CodeCache:
     ----------
     function : function
         What is compiled.
-    form : str
-        Of a function that is compiled in two ways, one of them.
+    linked : bool
+        Whether this is the form of a function that is linked to kernels.
     """
 
-    def __init__(self, function: Callable[..., Any], form: str = "") -> None:
+    def __init__(self, function: Callable[..., Any], linked: bool = False) -> None:
         self._function = function
+        self._kind = as_linked if linked else nullcontext
         module = Path(function.__code__.co_filename).stem
         line = function.__code__.co_firstlineno
         name = function.__qualname__.replace("<", "").replace(">", "")  # for Windows
-        self._stem = f"{module}.{name}{form and '-' + form}-{line}.{sys.implementation.cache_tag}"
+        self._stem = f"{module}.{name}{'-linked' * linked}-{line}.{sys.implementation.cache_tag}"
 
     @property
     def cache_path(self) -> str | None:
@@ -126,7 +130,10 @@ class CodeCache:
         context.refresh()
         key = self._key(signature, context.codegen())
         payload = self._read(key)
-        return None if payload is None else CompileResult._rebuild(context, *payload)
+        if payload is None:
+            return None
+        with self._kind(context.codegen()):
+            return CompileResult._rebuild(context, *payload)
 
     def save_overload(self, signature: Any, code: Any) -> None:
         """Keep code for a signature."""

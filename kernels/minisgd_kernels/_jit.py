@@ -50,7 +50,7 @@ def part(function: F) -> F:
     compiled: Any = kernel(function)
     if not numba_config.DISABLE_JIT:
         linked = numba.njit(**_OPTIONS, pipeline_class=HelperCompiler)(function)
-        linked._cache = CodeCache(function, "linked")
+        linked._cache = CodeCache(function, linked=True)
         _take_numbers_as_variables(linked)
         compiled.get_call_template, compiled.get_overload = (
             linked.get_call_template,

@@ -10,6 +10,8 @@ Kernels and helpers therefore have the same ones, and differ only in these pipel
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -21,8 +23,12 @@ from numba.core.typed_passes import NativeLowering
 _ENVIRONMENT = "_ZN08NumbaEnv"  # how the names of Numba's own variables of a function begin
 
 
-class _LinkedLibrary(JITCodeLibrary):  # type: ignore[misc]
-    """Code of a helper, to be linked to a kernel and optimised there."""
+class LinkedLibrary(JITCodeLibrary):  # type: ignore[misc]
+    """Code of a helper, to be linked to a kernel and optimised there.
+
+    It never gets into LLVM's hands as a module of its own: making machine code rewrites a module in
+    a form in which the kernel's loops are no longer vectorised.
+    """
 
     def _optimize_final_module(self) -> None:
         passes, builder = self._codegen._module_pass_manager(
@@ -48,12 +54,22 @@ class _LinkedLibrary(JITCodeLibrary):  # type: ignore[misc]
         return self.serialize_using_bitcode()
 
 
+@contextmanager
+def as_linked(codegen: Any) -> Iterator[None]:
+    """Let what is loaded inside be code of helpers, as it was when it was kept."""
+    codegen._library_class = LinkedLibrary
+    try:
+        yield
+    finally:
+        del codegen._library_class  # what its class says
+
+
 @register_pass(mutates_CFG=True, analysis_only=False)
 class _LowerHelper(NativeLowering):  # type: ignore[misc]
     _name = "lower_helper"
 
     def run_pass(self, state: Any) -> bool:
-        state.library = _LinkedLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library = LinkedLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
         return bool(super().run_pass(state))
 
 
