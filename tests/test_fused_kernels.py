@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import minisgd_kernels as kernels
-from minisgd_kernels import _threads, _tile, fused, fused_loss, packing
+from minisgd_kernels import _block, _threads, _tile, fused, fused_loss, packing
 from minisgd_kernels._intrinsics import flush_denormals, restore_denormals
 
 F32 = np.float32
@@ -31,7 +31,7 @@ def in_room(a):
     """A copy in a matrix that has room for whole tiles, beside garbage."""
     rows, columns = a.shape
     room = packing.aligned_zeros((packing.padded(rows), packing.padded(columns)))
-    room[:] = 7
+    room[:] = np.nan
     room[:rows, :columns] = a
     return room
 
@@ -358,6 +358,23 @@ def test_the_interpreted_tile_agrees_with_the_compiled_one(monkeypatch):
     interpreted(other, 1, 20, 1, a, rows, 2, 0, 4, words, 1, 1, 64, 72, w, 3, 16)
     np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
     assert_same_bits(one[:1], normals(90, seed=2)[:1])
+
+
+def test_a_block_is_turned_up_to_its_last_row():
+    @numba.njit(nogil=True)
+    def turn(a, b, last):
+        _block.turn_block(a, 3, 40, b, 2, 30, last)
+
+    def turn_interpreted(a, b, last):
+        _block._turn_interpreted(a, 3, 40, b, 2, 30, last)
+
+    for last in (0, 8, 15):
+        expected = np.zeros((20, 30), F32)
+        expected[: last + 1, 2:18] = normals(16, 40)[:, 3:19].T[: last + 1]
+        for function in (turn, turn_interpreted):
+            received = np.zeros((20, 30), F32)
+            function(normals(16, 40), received, last)
+            assert_same_bits(received, expected)
 
 
 def interpreted():

@@ -42,6 +42,23 @@ def fma(a: Any, b: Any, c: Any) -> Any:
     return type(c)(np.float64(a) * np.float64(b) + np.float64(c))
 
 
+def _floor_code(typing_context: Any, x: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        (value,) = arguments
+        return _call(builder, "llvm.floor.f32", value.type, value)
+
+    return types.float32(types.float32), code
+
+
+@compiles_to(_floor_code)
+def floor(x: Any) -> Any:
+    """The largest integer that is not above a float32, as a float32.
+
+    `math.floor` makes an int64 of it, by a call that LLVM doesn't vectorise everywhere.
+    """
+    return np.floor(x)
+
+
 def _cast(source: Any, target: Any, llvm_type: Any) -> Callable[..., Any]:
     def cast_code(typing_context: Any, x: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

@@ -18,7 +18,7 @@ from numba import types
 from numba.core import config as numba_config
 from numba.extending import overload, register_jitable
 
-from minisgd_kernels._intrinsics import bits_of, bits_of_double, double_of, float_of, fma
+from minisgd_kernels._intrinsics import bits_of, bits_of_double, double_of, float_of, floor, fma
 from minisgd_kernels._jit import helper
 
 _f32 = np.float32
@@ -59,7 +59,7 @@ def _eigen_exp(x0: Any) -> Any:
         return _ZERO
     if x != x:
         return x0
-    m = _f32(math.floor(x * _LOG2E + _HALF))
+    m = floor(x * _LOG2E + _HALF)
     r = m * _LN2_HI + x
     r = m * _LN2_LO + r
     r2 = r * r
@@ -151,7 +151,7 @@ def _eigen_sigmoid(v: Any) -> Any:
     if v != v:
         return v
     x = min(v, _SIGMOID_END) * _HALF
-    m = _f32(math.floor(x * _LOG2E + _HALF))
+    m = floor(x * _LOG2E + _HALF)
     r = m * _LN2_LO + (m * _LN2_HI + x)
     r2 = r * r
     even = r2 * _G2 + _G0

@@ -8,12 +8,11 @@ numbers that oneDNN 3.7.3 holds (cpu/x64/injectors/jit_uni_eltwise_injector.cpp)
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
-from minisgd_kernels._intrinsics import bits_of, float_of, fma
+from minisgd_kernels._intrinsics import bits_of, float_of, floor, fma
 from minisgd_kernels._jit import helper
 from minisgd_kernels._math import (
     by_precision,
@@ -44,7 +43,7 @@ def onednn_exp(x: Any) -> Any:
     if x < _LO:
         return _ZERO
     x = min(x, _HI)
-    n = _f32(math.floor(fma(x, _LOG2E, _HALF)))
+    n = floor(fma(x, _LOG2E, _HALF))
     r = fma(-n, _LN2, x)
     y = fma(fma(fma(fma(fma(_E5, r, _E4), r, _E3), r, _E2), r, _E1), r, _ONE)
     half_power = float_of(np.int32((np.int32(n) + np.int32(126)) << np.int32(23)))
