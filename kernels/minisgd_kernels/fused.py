@@ -18,7 +18,8 @@ from __future__ import annotations
 import numpy as np
 
 from minisgd_kernels import _tile
-from minisgd_kernels._intrinsics import fma, prefetch
+from minisgd_kernels._ahead import BYTES, SAMPLES, WORDS, ask_for_columns, ask_for_row
+from minisgd_kernels._intrinsics import fma
 from minisgd_kernels._jit import Array, Scalar, helper, part
 from minisgd_kernels._order import first_rows, k_ends
 from minisgd_kernels._tile import KEEP, NARROW, ROWS, WIDE, WORD
@@ -30,9 +31,6 @@ from minisgd_kernels.reduce import PACKET, sum_vector
 STORE, SGD, MOMENTUM, NESTEROV = _tile.STORE, _tile.SGD, _tile.MOMENTUM, _tile.NESTEROV
 
 _CHUNK = 32  # samples that pass a panel of weights while it is in the cache
-_LINE = 64  # bytes of a cache line
-_FLOATS, _WORDS = _LINE // 4, _LINE // 8
-_SHARE = _CHUNK * ROWS // _FLOATS  # samples of the next batch for which a tile asks
 _BIASES = 128  # bias gradients that are summed side by side
 # From this batch size on, a gradient's sum may be cut into blocks. All sums over one block are made
 # before those over the next, while its samples are in the cache: there must be room for them.
@@ -65,30 +63,6 @@ def words_size(inputs: int, batch: int) -> int:
     forward = _CHUNK // ROWS * (inputs // WORD + 1 + 2 * (inputs // 192 + 2))
     backward = (inputs // GROUP + 1) * (batch // WORD + batch // 192 + 2)
     return max(forward, backward)
-
-
-# --- the next batch: its samples lie anywhere in memory, and take long to come ---
-@helper
-def _ask_for_row(flat: Array, row: int, size: int, per_line: int) -> None:
-    """Have a row of a matrix fetched."""
-    at, last = row * size, row * size + size - 1
-    while at < last:
-        prefetch(flat, at)
-        at += per_line
-    prefetch(flat, last)
-
-
-@helper
-def _ask_for_columns(
-    flat: Array, inputs: int, rows: Array, first: int, last: int, column: int
-) -> None:
-    """Have a line of some of the samples fetched; all lines of all, when each tile has asked.
-
-    All at once would be forgotten: a tile asks for what comes while it is computed.
-    """
-    start = first + column % _FLOATS // ROWS * _SHARE
-    for sample in range(start, min(start + _SHARE, last)):
-        prefetch(flat, rows[sample] * inputs + column // _FLOATS * _FLOATS)
 
 
 # --- forward ---
@@ -140,7 +114,7 @@ def _products(
             if skip and column == c_start:
                 for r in range(ROWS):
                     if row + _CHUNK + r < rows.size:
-                        _ask_for_row(flat_pixels, rows[row + _CHUNK + r], pixels.shape[1], _WORDS)
+                        ask_for_row(flat_pixels, rows[row + _CHUNK + r], pixels.shape[1], WORDS)
             k, word = 0, (i - start) // ROWS * words_of_tile
             for block in range(ends.size):
                 add, end = min(block, 1), ends[block]
@@ -425,7 +399,7 @@ def weight_step(
     skip, g_start, g_stop = groups.shape[0] > 0, k_start // GROUP, (k_stop + GROUP - 1) // GROUP
     far = g_stop - g_start
     flat_x, flat_groups = x.reshape(-1), groups.reshape(-1)
-    next_stop = min(first + count + min(count, _CHUNK), rows.size)
+    next_stop = min(first + count + min(count, SAMPLES), rows.size)
     if skip:
         _ones_of_groups(groups, rows, first, g_start, g_stop, ends, words)
     k, words_before, tall = 0, 0, (k_stop - k_start + ROWS - 1) // ROWS * ROWS
@@ -440,10 +414,10 @@ def weight_step(
             g_at = k * g.shape[1] + column
             for row in range(k_start, k_stop, ROWS):
                 if column == c_start and block == 0:
-                    _ask_for_columns(flat_x, inputs, rows, first + count, next_stop, row)
+                    ask_for_columns(flat_x, inputs, rows, first + count, next_stop, row)
                     if skip and first + count + row // ROWS < next_stop:
                         sample = rows[first + count + row // ROWS]
-                        _ask_for_row(flat_groups, sample, groups.shape[1], _LINE)
+                        ask_for_row(flat_groups, sample, groups.shape[1], BYTES)
                 word = words_before + row // GROUP - g_start
                 if skip and rule == SGD and ends.size == 1 and n <= WORD and words[word] == 0:
                     continue  # all zeros: the gradient is 0, and the weights stay what they are
