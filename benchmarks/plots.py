@@ -14,6 +14,7 @@ matplotlib.use("svg")
 # The same record gives the same file: no date, no random identifiers; text stays text.
 matplotlib.rcParams |= {"svg.hashsalt": "minisgd", "svg.fonttype": "none", "axes.grid": True}
 MARKERS = "osD^v<>Ph*X"
+_LEFT = 10  # microseconds, where the bars of the stages begin
 
 
 def draw(record: dict[str, Any], folder: Path) -> list[str]:
@@ -61,11 +62,13 @@ def _stages(stages: dict[str, Any]) -> Any:
     axes = figure.add_subplot()
     places = [-i for i in range(len(measured))]
     median, _, _, (below, above) = _with_range(list(measured.values()), places)
-    axes.barh(places, median, xerr=[below, above], color="tab:blue", alpha=0.7)
+    # From where the axis begins: a bar from 0 would reach beyond the picture.
+    widths = [value - _LEFT for value in median]
+    axes.barh(places, widths, left=_LEFT, xerr=[below, above], color="tab:blue", alpha=0.7)
     for place, value, more in zip(places, median, above, strict=True):
         axes.text((value + more) * 1.1, place, f"{value:,.0f}", va="center")
     axes.set_yticks(places, [name.replace("`", "") for name in measured])
-    axes.set(xscale="log", xlim=(10, 6 * max(median, default=10)))
+    axes.set(xscale="log", xlim=(_LEFT, 6 * max(median, default=_LEFT)))
     axes.set_xlabel("microseconds per step (logarithmic)")
     return figure
 
