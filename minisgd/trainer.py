@@ -193,9 +193,10 @@ class Trainer:
             scaled_loss = loss if self.optimizer is None else self.optimizer.scale_loss(loss)
         self._loss_tracker.update_state(loss, sample_weight=len(x))
 
-        gradients = tape.gradient(scaled_loss, self.trainable_variables)
+        variables = self.trainable_variables
+        gradients = tape.gradient(scaled_loss, variables)
         if self.optimizer is not None:
-            self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+            self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
         return self.compute_metrics(x, y, y_pred, sample_weight)
 

@@ -255,6 +255,8 @@ class ArrayData:
 def _take(array: Array, rows: Any) -> Tensor:
     """Copy of some rows as a tensor; floats become float32."""
     dtype = np.dtype(np.float32) if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
+    if array.dtype == dtype and not isinstance(rows, slice):
+        return Tensor(array.take(rows, 0))  # a copy, in less time than ``array[rows]`` takes
     with np.errstate(over="ignore"):  # `watch` names what float32 can't hold
         taken = np.array(array[rows], dtype, order="C", copy=isinstance(rows, slice) or None)
     return Tensor(taken)

@@ -116,6 +116,9 @@ def count_up(total: Any, increment: Any) -> Any:
         The counter; not changed.
     increment : float or numpy.ndarray
     """
+    if np.ndim(total) == np.ndim(increment) == 0:
+        plain = float(total) + float(increment)
+        return np.float64(np.float32(plain) if abs(plain) < 2.0**24 else plain)
     exact = np.asarray(total, np.float64) + np.asarray(increment, np.float64)
     return np.where(np.abs(exact) < 2.0**24, exact.astype(np.float32), exact)[()]
 
@@ -155,6 +158,10 @@ class Mean(Metric):
         if sample_weight is None:
             array = mean_from(array, 1)
             self._count += array.size
+        elif array.ndim == np.ndim(sample_weight) == 0:  # the loss of a batch
+            weight = np.float32(sample_weight)
+            self._count = float(count_up(self._count, weight))
+            array = array * weight
         else:
             array, weights = weighted(array, sample_weight, mean_from)
             self._count = float(count_up(self._count, total(weights)))
