@@ -240,6 +240,17 @@ def test_hits_are_those_of_the_probabilities():
 
 
 # --- what is not finite, and what is too small ---
+@numba.njit
+def set_mode():
+    """The denormal mode, which a printed step sets before it calls the parts."""
+    return flush_denormals()
+
+
+@numba.njit
+def reset_mode(mode):
+    restore_denormals(mode)
+
+
 def test_nan_and_infinity_pass():
     case = Case(20, 70, 40, 2)
     case.data[case.order[BEFORE + 1], 5] = np.nan
@@ -254,6 +265,28 @@ def test_nan_and_infinity_pass():
     assert_same_bits(case.input_gradient(case.x, relu=1), dx)
     expected = stepped(fused.SGD, case.w, case.v, kernels.matmul_tn(case.x, case.g))[0]
     assert_same_bits(case.steps(fused.SGD)[0], expected)
+
+
+@pytest.mark.parametrize("skip", [False, True], ids=["all", "skipping"])
+@pytest.mark.parametrize("units", [1, 10, 31, 64, 100])
+def test_tiny_products_and_signed_zeros_of_a_single_sample(units, skip):
+    """Products that are flushed, also to -0, and sums that are."""
+    case = Case(1, 150, units, 2, skip)
+    case.w *= F32(1e-18) * (case.v > 0.3)  # many are 0 or -0
+    case.g *= F32(1e-19)
+    assert np.signbit(case.w[case.w == 0]).any()
+    products = np.abs(case.w.astype(float) * case.g)
+    assert ((0 < products) & (products < np.finfo(F32).tiny)).any()
+    assert (products > np.finfo(F32).tiny).any()
+    dx = kernels.matmul_nt(case.g, case.w)
+    expected = stepped(fused.SGD, case.w, case.v, kernels.matmul_tn(case.x, case.g))[0]
+    mode = set_mode()
+    try:
+        received = case.input_gradient(case.x, relu=0), case.steps(fused.SGD)[0]
+    finally:
+        reset_mode(mode)
+    assert_same_bits(received[0], dx)
+    assert_same_bits(received[1], expected)
 
 
 def test_packing_flushes_denormals_and_keeps_all_else():
@@ -378,8 +411,8 @@ def test_a_block_is_turned_up_to_its_last_row():
 
 
 def interpreted():
-    """Run by the next test in a process without the compiler: two shapes of everything."""
-    for batch, inputs, units in ((17, 9, 17), (3, 5, 3)):
+    """Run by the next test in a process without the compiler: three shapes of everything."""
+    for batch, inputs, units in ((17, 9, 17), (3, 5, 3), (1, 70, 20)):
         for skip in (False, True):
             case = Case(batch, inputs, units, 2, skip)
             z = kernels.dense(case.x, case.w, case.b)

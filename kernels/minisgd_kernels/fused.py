@@ -19,12 +19,20 @@ import numpy as np
 
 from minisgd_kernels import _tile
 from minisgd_kernels._ahead import BYTES, SAMPLES, WORDS, ask_for_columns, ask_for_row
+from minisgd_kernels._block import turn_block
 from minisgd_kernels._intrinsics import fma
 from minisgd_kernels._jit import Array, Scalar, helper, part
 from minisgd_kernels._order import first_rows, k_ends
+from minisgd_kernels._single import (
+    dots,
+    rank_one_narrow,
+    rank_one_narrow_skipping,
+    rank_one_wide,
+    rank_one_wide_skipping,
+)
 from minisgd_kernels._tile import KEEP, NARROW, ROWS, WIDE, WORD
 from minisgd_kernels.fused_loss import rows_of_scratch
-from minisgd_kernels.packing import GROUP, by_units, padded, place, sample_share, share
+from minisgd_kernels.packing import GROUP, _nonzero, by_units, padded, place, sample_share, share
 from minisgd_kernels.reduce import PACKET, sum_vector
 
 # What becomes of a gradient: it is kept, or taken for a step by one of the rules of `update`.
@@ -164,37 +172,6 @@ def _add_products(sums: Array, a: Scalar, w: Array, w_at: int) -> None:
 
 
 @helper
-def _fold_dots(lanes: Array, width: int, out: Array, at: int) -> None:
-    """Eight lanes, each `width` long, folded and added to ``out[at:at + width]``."""
-    rows, sums = lanes[: PACKET * width].reshape((PACKET, width)), out[at : at + width]
-    for j in range(width):
-        low = (rows[0, j] + rows[1, j]) + (rows[4, j] + rows[5, j])
-        high = (rows[2, j] + rows[3, j]) + (rows[6, j] + rows[7, j])
-        sums[j] += low + high
-
-
-@helper
-def _dots(
-    out: Array, at: int, width: int, x: Array, row: int, k_end: int, w: Array, w_at: int,
-    stride: int, lanes: Array,
-) -> None:  # fmt: skip
-    """One row of a product in eight lanes over k: `linear._dots`."""
-    sums = out[at : at + width]
-    sums[:] = 0
-    k, piece = 0, 2 * PACKET
-    while piece > 0:
-        stop = k + (k_end - k) // piece * piece
-        if stop > k:
-            lanes[: PACKET * width] = 0
-            for q in range(k, stop):
-                lane = (q - k) % PACKET * width
-                _add_products(lanes[lane : lane + width], x[row, q], w, w_at + q * stride)
-            _fold_dots(lanes, width, out, at)
-            k = stop
-        piece //= 2
-
-
-@helper
 def _sixteen_lanes(
     out: Array, at: int, width: int, x: Array, row: int, k_end: int, w: Array, w_at: int,
     stride: int, lanes: Array,
@@ -251,8 +228,8 @@ def dense(
         end = min(chunk + _CHUNK, stop)
         if units == 1 and count > 1:
             for i in range(chunk, end):
-                row = rows[first + i]
-                _dots(flat, i * out.shape[1], 1, x, row, inputs, w, 0, NARROW, scratch)
+                row = rows[first + i] * x.shape[1]
+                dots(flat, i * out.shape[1], x, row, inputs, w, 0, NARROW)
         else:
             _products(
                 out, x, rows, first, chunk, end, c_start, c_stop, inputs, units, w, ends, pixels,
@@ -270,6 +247,10 @@ def turn(thread: int, threads: int, w: Array, inputs: int, units: int, turned: A
         t_at, t_stride = place(column, units, inputs)
         for c in range(0, units, NARROW):
             at, stride = place(c, inputs, units)
+            if column + NARROW <= inputs:
+                to, last = t_at + c * t_stride, min(units - c, NARROW) - 1
+                turn_block(w, at + column * stride, stride, turned, to, t_stride, last)
+                continue
             for i in range(min(NARROW, units - c)):
                 row = turned[t_at + (c + i) * t_stride : t_at + (c + i) * t_stride + NARROW]
                 source = w[at + column * stride + i : at + inputs * stride : stride]
@@ -307,7 +288,8 @@ def input_gradient(
                 for i in range(chunk, end):
                     at = i * out.shape[1] + column
                     if count == 1 or inputs == 1:
-                        _dots(flat, at, width, g, i, units, turned, t_at, stride, scratch)
+                        for j in range(0, width, NARROW):
+                            dots(flat, at + j, g, i * g.shape[1], units, turned, t_at + j, stride)
                     else:
                         _sixteen_lanes(flat, at, width, g, i, units, turned, t_at, stride, scratch)
                 column += width
@@ -376,6 +358,37 @@ def _ones_of_groups(
             at += size
 
 
+@helper
+def _rank_one_step(
+    x: Array, row: int, k_start: int, k_stop: int, inputs: int, units: int, g: Array, c_start: int,
+    c_stop: int, w: Array, lr: Scalar, skip: bool, words: Array,
+) -> None:  # fmt: skip
+    """SGD's step for a single sample, row `row` of `x`: some rows and columns of the weights."""
+    size, x_at = k_stop - k_start, row * x.shape[1] + k_start
+    if skip:
+        flat, whole = x.reshape(-1), size // WORD
+        for word in range(whole):
+            words[word] = _nonzero(flat, x_at + word * WORD)
+        bits = np.int64(0)
+        for k in range(whole * WORD, size):
+            bits |= np.int64(flat[x_at + k] != 0) << np.int64(k - whole * WORD)
+        words[whole] = bits
+    column = c_start
+    while column < c_stop:
+        at, stride = place(column, inputs, units)
+        at += k_start * stride
+        wide = stride == WIDE and column % WIDE == 0 and column + WIDE <= c_stop
+        if wide and skip:
+            rank_one_wide_skipping(w, at, stride, x, x_at, words, size, g, column, lr)
+        elif wide:
+            rank_one_wide(w, at, stride, x, x_at, words, size, g, column, lr)
+        elif skip:
+            rank_one_narrow_skipping(w, at, stride, x, x_at, words, size, g, column, lr)
+        else:
+            rank_one_narrow(w, at, stride, x, x_at, words, size, g, column, lr)
+        column += WIDE if wide else NARROW
+
+
 @part
 def weight_step(
     thread: int, threads: int, x: Array, rows: Array, first: int, count: int, inputs: int,
@@ -398,6 +411,11 @@ def weight_step(
     ends = k_ends(inputs, units, count, True, False)
     skip, g_start, g_stop = groups.shape[0] > 0, k_start // GROUP, (k_stop + GROUP - 1) // GROUP
     far = g_stop - g_start
+    if count == 1 and rule == SGD:
+        _rank_one_step(
+            x, rows[first], k_start, k_stop, inputs, units, g, c_start, c_stop, w, lr, skip, words
+        )
+        return
     flat_x, flat_groups = x.reshape(-1), groups.reshape(-1)
     next_stop = min(first + count + min(count, SAMPLES), rows.size)
     if skip:
