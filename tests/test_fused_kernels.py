@@ -9,6 +9,15 @@ import pytest
 import minisgd_kernels as kernels
 from minisgd_kernels import _block, _threads, _tile, fused, fused_loss, packing
 from minisgd_kernels._intrinsics import flush_denormals, restore_denormals
+from minisgd_kernels.fused_update import (
+    MOMENTUM,
+    NESTEROV,
+    SGD,
+    STORE,
+    bias_step,
+    sums_size,
+    weight_step,
+)
 
 F32 = np.float32
 LR, MU = F32(0.01), F32(0.9)
@@ -72,7 +81,7 @@ class Case:
         self.g = normals(batch, units, seed=1)
         self.pixels, self.groups = zero_maps(x) if skip else packing.no_maps()
         self.words = packing.aligned_zeros(fused.words_size(max(inputs, units), batch), np.int64)
-        sums = fused.sums_size(inputs, units, batch)
+        sums = sums_size(inputs, units, batch)
         self.scratch = packing.aligned_zeros(max(fused.scratch_size(units), sums))
 
     def each_thread(self, part, *arguments):
@@ -108,10 +117,10 @@ class Case:
         w, v, g = packed(self.w), packed(self.v), in_room(self.g)
         b, vb = (np.pad(a, (0, packing.padded(units) - units)) for a in (self.b, self.v[0]))
         self.each_thread(
-            fused.weight_step, self.data, self.order, BEFORE, batch, inputs, units, g, w, v, rule,
+            weight_step, self.data, self.order, BEFORE, batch, inputs, units, g, w, v, rule,
             LR, MU, self.groups, self.words, self.scratch,
         )  # fmt: skip
-        self.each_thread(fused.bias_step, g, batch, units, b, vb, rule, LR, MU, self.scratch)
+        self.each_thread(bias_step, g, batch, units, b, vb, rule, LR, MU, self.scratch)
         shape = self.w.shape
         return unpacked(w, shape), unpacked(v, shape), b[:units].copy(), vb[:units].copy()
 
@@ -120,11 +129,11 @@ def stepped(rule, w, v, g):
     """Weights and velocities after an update by the general kernels."""
     w, v, g = w.copy(), v.copy(), g.reshape(-1)
     flat_w, flat_v = w.reshape(-1), v.reshape(-1)
-    if rule == fused.STORE:
+    if rule == STORE:
         flat_w[:] = g
-    elif rule == fused.SGD:
+    elif rule == SGD:
         kernels.sgd_inplace(flat_w, g, LR)
-    elif rule == fused.MOMENTUM:
+    elif rule == MOMENTUM:
         kernels.momentum_inplace(flat_w, flat_v, g, LR, MU)
     else:
         kernels.nesterov_inplace(flat_w, flat_v, g, LR, MU)
@@ -151,7 +160,12 @@ def test_layers_have_the_bits_of_the_general_kernels(batch, threads, skip):
         dw = kernels.matmul_tn(case.x, case.g)
         # A bias of one unit is summed as a vector (`minisgd.ops.reduce.bias_gradient`).
         db = kernels.sum_rows(case.g) if units > 1 else kernels.sum_all(case.g).reshape(1)
-        for rule in (fused.STORE, fused.SGD, fused.MOMENTUM, fused.NESTEROV):
+        for rule in (
+            STORE,
+            SGD,
+            MOMENTUM,
+            NESTEROV,
+        ):
             expected = *stepped(rule, case.w, case.v, dw), *stepped(rule, case.b, case.v[0], db)
             for one, other in zip(case.steps(rule), expected, strict=True):
                 assert_same_bits(one, other)
@@ -165,9 +179,9 @@ def test_products_that_the_reference_splits_or_packs():
         dw = kernels.matmul_tn(case.x, case.g)
         # A bias of one unit is summed as a vector (`minisgd.ops.reduce.bias_gradient`).
         db = kernels.sum_rows(case.g) if units > 1 else kernels.sum_all(case.g).reshape(1)
-        w, _, b, _ = case.steps(fused.SGD)
-        assert_same_bits(w, stepped(fused.SGD, case.w, case.v, dw)[0])
-        assert_same_bits(b, stepped(fused.SGD, case.b, case.v[0], db)[0])
+        w, _, b, _ = case.steps(SGD)
+        assert_same_bits(w, stepped(SGD, case.w, case.v, dw)[0])
+        assert_same_bits(b, stepped(SGD, case.b, case.v[0], db)[0])
 
 
 # --- the cross-entropies ---
@@ -263,8 +277,8 @@ def test_nan_and_infinity_pass():
     assert_same_bits(case.dense(relu=1), kernels.relu(z))
     dx = kernels.relu_vjp(kernels.matmul_nt(case.g, case.w), case.x)
     assert_same_bits(case.input_gradient(case.x, relu=1), dx)
-    expected = stepped(fused.SGD, case.w, case.v, kernels.matmul_tn(case.x, case.g))[0]
-    assert_same_bits(case.steps(fused.SGD)[0], expected)
+    expected = stepped(SGD, case.w, case.v, kernels.matmul_tn(case.x, case.g))[0]
+    assert_same_bits(case.steps(SGD)[0], expected)
 
 
 @pytest.mark.parametrize("skip", [False, True], ids=["all", "skipping"])
@@ -279,10 +293,10 @@ def test_tiny_products_and_signed_zeros_of_a_single_sample(units, skip):
     assert ((0 < products) & (products < np.finfo(F32).tiny)).any()
     assert (products > np.finfo(F32).tiny).any()
     dx = kernels.matmul_nt(case.g, case.w)
-    expected = stepped(fused.SGD, case.w, case.v, kernels.matmul_tn(case.x, case.g))[0]
+    expected = stepped(SGD, case.w, case.v, kernels.matmul_tn(case.x, case.g))[0]
     mode = set_mode()
     try:
-        received = case.input_gradient(case.x, relu=0), case.steps(fused.SGD)[0]
+        received = case.input_gradient(case.x, relu=0), case.steps(SGD)[0]
     finally:
         reset_mode(mode)
     assert_same_bits(received[0], dx)
@@ -420,7 +434,12 @@ def interpreted():
             received = [case.dense(relu=1), case.input_gradient(case.x, relu=0)]
             expected = [np.maximum(z, 0), dx]
             dw, db = kernels.matmul_tn(case.x, case.g), kernels.sum_rows(case.g)
-            for rule in (fused.STORE, fused.SGD, fused.MOMENTUM, fused.NESTEROV):
+            for rule in (
+                STORE,
+                SGD,
+                MOMENTUM,
+                NESTEROV,
+            ):
                 received += case.steps(rule)
                 expected += stepped(rule, case.w, case.v, dw)
                 expected += stepped(rule, case.b, case.v[0], db)

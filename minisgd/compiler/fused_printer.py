@@ -10,13 +10,8 @@ from minisgd.compiler.record import Call
 _MODULES = {
     "cross_entropy": "fused_loss",
     "batch_loss": "fused_loss",
-    **dict.fromkeys(
-        (
-            "dense", "turn", "input_gradient", "weight_step", "bias_step", "SGD", "MOMENTUM",
-            "NESTEROV",
-        ),
-        "fused",
-    ),
+    **dict.fromkeys(("dense", "turn", "input_gradient"), "fused"),
+    **dict.fromkeys(("weight_step", "bias_step", "SGD", "MOMENTUM", "NESTEROV"), "fused_update"),
 }  # fmt: skip
 
 

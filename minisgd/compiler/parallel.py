@@ -47,7 +47,7 @@ def _conflict(a: Access, b: Access) -> bool:
 
 
 def _touched(call: Call, by_units: ByUnits) -> list[Access]:
-    """The table of `minisgd_kernels.fused`."""
+    """The table of the fused kernels."""
     names = [str(x) for x in call.inputs]
     if call.name == "dense":
         x, w, b = names

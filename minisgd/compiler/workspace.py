@@ -45,7 +45,7 @@ class Workspace:
     """
 
     def __init__(self, program: Program, batch_size: int, threads: int) -> None:
-        from minisgd_kernels import fused, packing
+        from minisgd_kernels import fused, fused_update, packing
 
         self._packing = packing
         self.program = program
@@ -83,7 +83,7 @@ class Workspace:
             else:
                 self._fixed[name] = zeros((rows, packing.padded(call.shape[1])))
         words = max(fused.words_size(w, batch_size) for w in (features, *widths))
-        sums = max(fused.sums_size(k, units, batch_size) for k, units in weights)
+        sums = max(fused_update.sums_size(k, units, batch_size) for k, units in weights)
         scratch = max(fused.scratch_size(max(widths)), sums)
         self._scratch = [(zeros(words, np.int64), zeros(scratch)) for _ in range(self.threads)]
         self._seconds: dict[int, float] = {}  # a step by so many threads, as measured last
