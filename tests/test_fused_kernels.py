@@ -95,7 +95,7 @@ class Case:
         w = packed(self.w) if w is None else w
         self.each_thread(
             fused.dense, self.data, self.order, BEFORE, batch, inputs, units, w, bias, out, relu,
-            self.pixels, self.words, self.scratch,
+            self.pixels, self.words,
         )  # fmt: skip
         return out[:batch, :units].copy()
 
@@ -107,7 +107,7 @@ class Case:
         assert_same_bits(unpacked(turned, (units, inputs)), np.ascontiguousarray(self.w.T))
         self.each_thread(
             fused.input_gradient, in_room(self.g), rows, batch, inputs, units, turned,
-            in_room(act), relu, out, self.words, self.scratch,
+            in_room(act), relu, out, self.words,
         )  # fmt: skip
         return out[:batch, :inputs].copy()
 

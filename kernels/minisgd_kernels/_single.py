@@ -1,7 +1,8 @@
-"""What a single sample needs that the tiles of `_tile` would be wasted on, in vector registers.
+"""What few samples need that the tiles of `_tile` would be wasted on, in vector registers.
 
-* `dots`: one row of a product, each element summed in eight lanes over k (`linear._dots`). Sixteen
-  columns have their lanes in registers, so nothing is cleared, stored or folded in memory.
+* `dots`, `dots_by_halves`: one row of a product, each element summed in eight or sixteen lanes
+  over k (`linear._dots`, `linear._sixteen_lanes`). All lanes of a few columns are in registers, so
+  nothing is cleared, stored or folded in memory.
 * `rank_one_...`: the gradient of weights is an outer product of the sample and a row, each element
   used once. Rows of the weights whose pixel is 0 are left out one by one, not by fours.
 """
@@ -33,7 +34,7 @@ from minisgd_kernels._tile import (
     _vector_at,
 )
 
-_DOT_LANES = 8
+_DOT_LANES, _MORE_LANES = 8, 16
 
 
 def _data(context: Any, builder: Any, kind: Any, array: Any) -> Any:
@@ -117,6 +118,58 @@ def _dots_interpreted(
     out.reshape(-1)[at : at + NARROW] = sums
 
 
+def _halved(lanes: list[Any], add: Any) -> Any:
+    """Sum of the lanes, the upper half added to the lower again and again."""
+    while len(lanes) > 1:
+        half = len(lanes) // 2
+        lanes = [add(low, high) for low, high in zip(lanes[:half], lanes[half:], strict=True)]
+    return lanes[0]
+
+
+def _dots_by_halves_code(
+    typing_context: Any, out: Any, at: Any, x: Any, x_at: Any, k_end: Any, w: Any, w_at: Any,
+    stride: Any,
+) -> Any:  # fmt: skip
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        out, at, x, x_at, k_end, w, w_at, stride = arguments
+        out, x, w = (_data(context, builder, signature.args[i], arguments[i]) for i in (0, 2, 5))
+        last = builder.sub(k_end, _int(1))
+        for column in range(0, NARROW, _LANES):
+
+            def sixteen(lanes: list[Any], group: Any, column: int = column) -> list[Any]:
+                sums = []
+                for lane, before in enumerate(lanes):
+                    k = builder.add(builder.mul(group, _int(_MORE_LANES)), _int(lane))
+                    inside = builder.icmp_signed("<", k, k_end)
+                    k = builder.select(inside, k, last)
+                    number = _splat(builder, _load(builder, x, builder.add(x_at, k)))
+                    row = builder.add(builder.add(w_at, builder.mul(k, stride)), _int(column))
+                    after = _fma(builder, number, _load_vector(builder, w, row), before)
+                    sums.append(builder.select(inside, after, before))
+                return sums
+
+            groups = builder.lshr(builder.add(k_end, _int(_MORE_LANES - 1)), _int(4))
+            lanes = _over_range(builder, sixteen, [_ZEROS] * _MORE_LANES, _int(0), groups)
+            place = _vector_at(builder, out, builder.add(at, _int(column)))
+            builder.store(_halved(lanes, builder.fadd), place).align = 4
+        return context.get_dummy_value()
+
+    n = types.intp
+    return types.void(out, n, x, n, n, w, n, n), code
+
+
+def _dots_by_halves_interpreted(
+    out: Array, at: int, x: Array, x_at: int, k_end: int, w: Array, w_at: int, stride: int
+) -> None:
+    x, w = x.reshape(-1), w.reshape(-1)
+    lanes = np.zeros((_MORE_LANES, NARROW), w.dtype)
+    for k in range(k_end):
+        lane = lanes[k % _MORE_LANES]
+        for j in range(NARROW):
+            lane[j] = fma(x[x_at + k], w[w_at + k * stride + j], lane[j])
+    out.reshape(-1)[at : at + NARROW] = _halved(list(lanes), np.add)
+
+
 # --- the update of weights by one sample ---
 def _rank_one(width: int, bits: bool) -> Any:
     vectors = range(0, width, _LANES)
@@ -169,6 +222,9 @@ def _rank_one(width: int, bits: bool) -> Any:
 # Arrays are read as flat ones. out[at + j] = sum over k of x[x_at + k] * w[w_at + k * stride + j],
 # for 16 j.
 dots = _dots_interpreted if numba_config.DISABLE_JIT else intrinsic(_dots_code)
+dots_by_halves = (
+    _dots_by_halves_interpreted if numba_config.DISABLE_JIT else intrinsic(_dots_by_halves_code)
+)
 # w[w_at + k * stride + j] -= (x[x_at + k] * g[g_at + j]) * lr, for 64 or 16 j, and for all k below
 # `size`, or the ones of a bit map, whose bit 0 stands for k = 0.
 rank_one_wide, rank_one_narrow = _rank_one(WIDE, False), _rank_one(NARROW, False)

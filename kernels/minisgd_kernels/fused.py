@@ -20,16 +20,13 @@ import numpy as np
 from minisgd_kernels import _tile
 from minisgd_kernels._ahead import WORDS, ask_for_row
 from minisgd_kernels._block import turn_block
-from minisgd_kernels._intrinsics import fma
-from minisgd_kernels._jit import Array, Scalar, helper, part
+from minisgd_kernels._jit import Array, helper, part
 from minisgd_kernels._order import k_ends
-from minisgd_kernels._single import (
-    dots,
-)
+from minisgd_kernels._single import dots, dots_by_halves
 from minisgd_kernels._tile import NARROW, ROWS, WIDE, WORD
 from minisgd_kernels.fused_loss import rows_of_scratch
+from minisgd_kernels.fused_update import BIASES
 from minisgd_kernels.packing import GROUP, by_units, padded, place, sample_share, share
-from minisgd_kernels.reduce import PACKET
 
 _CHUNK = 32  # samples that pass a panel of weights while it is in the cache
 _FEW_ROWS = 16  # below it the gradient of the inputs is summed in sixteen lanes
@@ -43,7 +40,7 @@ _row_wide, _row_wide_skipping = _tile.row_wide, _tile.row_wide_skipping
 @helper
 def scratch_size(classes: int) -> int:
     """Length of `scratch` (float32) for a last layer of so many units."""
-    return max(2 * PACKET * WIDE, ROWS * WIDE, 2 * NARROW * rows_of_scratch(classes))
+    return max(2 * BIASES, ROWS * WIDE, 2 * NARROW * rows_of_scratch(classes))
 
 
 @helper
@@ -145,35 +142,6 @@ def _products(
 
 
 @helper
-def _add_products(sums: Array, a: Scalar, w: Array, w_at: int) -> None:
-    """``sums += a * w[w_at:]``, fused."""
-    row = w[w_at : w_at + sums.size]
-    for j in range(sums.size):
-        sums[j] = fma(a, row[j], sums[j])
-
-
-@helper
-def _sixteen_lanes(
-    out: Array, at: int, width: int, x: Array, row: int, k_end: int, w: Array, w_at: int,
-    stride: int, lanes: Array,
-) -> None:  # fmt: skip
-    """One row of a product in sixteen lanes over k: `linear._sixteen_lanes`."""
-    half = PACKET
-    lanes[: 2 * PACKET * width] = 0
-    for k in range(k_end):
-        lane = k % (2 * PACKET) * width
-        _add_products(lanes[lane : lane + width], x[row, k], w, w_at + k * stride)
-    while half > 0:
-        low, high = lanes[: half * width], lanes[half * width : 2 * half * width]
-        for j in range(low.size):
-            low[j] += high[j]
-        half //= 2
-    sums = out[at : at + width]
-    for j in range(width):  # not slice to slice: see `philox.philox_stream`
-        sums[j] = lanes[j]
-
-
-@helper
 def _add_bias(
     out: Array, start: int, stop: int, c_start: int, c_stop: int, b: Array, relu: int
 ) -> None:
@@ -190,7 +158,6 @@ def _add_bias(
 def dense(
     thread: int, threads: int, x: Array, rows: Array, first: int, count: int, inputs: int,
     units: int, w: Array, b: Array, out: Array, relu: int, pixels: Array, words: Array,
-    scratch: Array,
 ) -> None:  # fmt: skip
     """``x[rows] @ w + b``, with relu if `relu` is 1: own columns, or own samples, of `out`.
 
@@ -242,7 +209,7 @@ def turn(thread: int, threads: int, w: Array, inputs: int, units: int, turned: A
 @part
 def input_gradient(
     thread: int, threads: int, g: Array, rows: Array, count: int, inputs: int, units: int,
-    turned: Array, act: Array, relu: int, out: Array, words: Array, scratch: Array,
+    turned: Array, act: Array, relu: int, out: Array, words: Array,
 ) -> None:  # fmt: skip
     """``g @ w.T``: own columns (shares of `inputs`) of `out`; `turned` is w.T, packed.
 
@@ -268,11 +235,12 @@ def input_gradient(
                 width = WIDE if wide else NARROW
                 for i in range(chunk, end):
                     at = i * out.shape[1] + column
-                    if count == 1 or inputs == 1:
-                        for j in range(0, width, NARROW):
-                            dots(flat, at + j, g, i * g.shape[1], units, turned, t_at + j, stride)
-                    else:
-                        _sixteen_lanes(flat, at, width, g, i, units, turned, t_at, stride, scratch)
+                    x_at = i * g.shape[1]
+                    for j in range(0, width, NARROW):
+                        if count == 1 or inputs == 1:
+                            dots(flat, at + j, g, x_at, units, turned, t_at + j, stride)
+                        else:
+                            dots_by_halves(flat, at + j, g, x_at, units, turned, t_at + j, stride)
                 column += width
         if relu:
             for i in range(chunk, end):

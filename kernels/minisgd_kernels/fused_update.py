@@ -25,7 +25,7 @@ from minisgd_kernels.reduce import PACKET, sum_vector
 # What becomes of a gradient: it is kept, or taken for a step by one of the rules of `update`.
 STORE, SGD, MOMENTUM, NESTEROV = _tile.STORE, _tile.SGD, _tile.MOMENTUM, _tile.NESTEROV
 
-_BIASES = 128  # bias gradients that are summed side by side
+BIASES = 128  # bias gradients that are summed side by side
 # From this batch size on, a gradient's sum may be cut into blocks. All sums over one block are made
 # before those over the next, while its samples are in the cache: there must be room for them.
 _TWO_BLOCKS = 256
@@ -222,9 +222,9 @@ def bias_step(
     """The gradient of a bias, `linear.sum_rows` of `g`, and what SGD does with it: own columns."""
     start, stop = share(units, thread, threads)
     half = first_rows(count, units)
-    for column in range(start, stop, _BIASES):
-        size = min(_BIASES, stop - column)
-        sums, second = scratch[:size], scratch[_BIASES : _BIASES + size]
+    for column in range(start, stop, BIASES):
+        size = min(BIASES, stop - column)
+        sums, second = scratch[:size], scratch[BIASES : BIASES + size]
         sums[:] = -g.dtype.type(0)  # adding to -0 changes nothing, not even -0
         second[:] = -g.dtype.type(0)
         if units == 1:

@@ -105,8 +105,7 @@ class FusedPrinter:
         if name == "dense":
             x, w, b = inputs
             return [self._call(name, *self._rows(x), self.width(x), units_of(w), w, b,
-                               call.output, *params, self._bits("pixels", x), "words",
-                               "scratch")]  # fmt: skip
+                               call.output, *params, self._bits("pixels", x), "words")]  # fmt: skip
         if name == "cross_entropy":
             sparse, of_logits = params
             kernel = f"{'sparse_' * sparse}softmax_cross_entropy_step"
@@ -135,7 +134,7 @@ class FusedPrinter:
             g, w, act = inputs
             return [self._call(name, g, "iota", "n", self._inputs(w),
                                units_of(w), f"{w}_turned", act, *params, call.output,
-                               "words", "scratch")]  # fmt: skip
+                               "words")]  # fmt: skip
         if name == "weight_step":
             x, g, w, v = inputs
             return [self._call(name, *self._rows(x), self.width(x), units_of(w), g, w,
