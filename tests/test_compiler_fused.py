@@ -112,14 +112,15 @@ def test_two_fits_at_once(threads):
 
 
 @pytest.mark.filterwarnings("ignore::minisgd.data.NumericsWarning")
-def test_zeros_are_skipped_only_while_all_weights_are_finite(threads):
+@pytest.mark.parametrize("batch_size", [4, 1])
+def test_zeros_are_skipped_only_while_all_weights_are_finite(batch_size, threads):
     for broken in (np.nan, np.inf):
         runs = []
         for jit in (False, True):
             model = model_of([100], jit, lambda: SGD(1e37))  # diverges
             x = X.copy()
             x[33, 7] = broken
-            model.fit(x, ONE_HOT, 4, 3, shuffle=False, verbose=0)
+            model.fit(x, ONE_HOT, batch_size, 3, shuffle=False, verbose=0)
             runs.append([np.isfinite(w) for w in model.get_weights()])
         for ours, theirs in zip(*runs, strict=True):
             np.testing.assert_array_equal(ours, theirs)
