@@ -2,12 +2,13 @@
 
 from fractions import Fraction
 
+import numba
 import numpy as np
 import pytest
 
 import minisgd_kernels as kernels
 from minisgd.parity.compare import compare
-from minisgd_kernels import _order
+from minisgd_kernels import _order, _tiled
 
 F32 = np.float32
 
@@ -160,6 +161,66 @@ def test_matrix_products(rows, columns, k):
     assert_same_bits(kernels.dense(a, b, bias), product(a, b) + bias)
     assert_same_bits(kernels.matmul_tn(a.T.copy(), b), product_tn(a.T, b))
     assert_same_bits(kernels.matmul_nt(a, b.T.copy()), product_nt(a, b.T))
+
+
+# Wide tiles, what they leave to narrow ones, and what those leave to a mask.
+TILED = [(1, 64), (1, 83), (2, 63), (4, 64), (5, 65), (6, 80), (7, 96), (18, 133), (64, 16)]
+
+
+@pytest.mark.parametrize("k", [1, 2, 33, 385, 700])
+@pytest.mark.parametrize(("rows", "columns"), TILED)
+def test_matrix_products_of_many_columns(rows, columns, k):
+    a, b, bias = normals(rows, k), normals(k, columns, seed=1), normals(columns, seed=2)
+    assert_same_bits(kernels.matmul(a, b), product(a, b))
+    assert_same_bits(kernels.dense(a, b, bias), product(a, b) + bias)
+    assert_same_bits(kernels.matmul_tn(a.T.copy(), b), product_tn(a.T, b))
+    assert_same_bits(kernels.matmul_nt(a, b.T.copy()), product_nt(a, b.T))
+
+
+@pytest.mark.parametrize("dtype", [F32, np.float64])
+@pytest.mark.parametrize(("rows", "columns"), [(1, 3), (3, 1), (2, 3), (17, 70)])
+def test_a_product_over_nothing_is_zero(rows, columns, dtype):
+    a, b, zeros = np.ones((rows, 0), dtype), np.ones((0, columns), dtype), np.zeros((rows, columns))
+    for out in (
+        kernels.matmul(a, b),
+        kernels.matmul_tn(a.T.copy(), b),
+        kernels.matmul_nt(a, b.T.copy()),
+    ):
+        assert_same_bits(out, zeros.astype(dtype))  # not -0
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_any_layout_has_the_same_product(turned):
+    a, b = normals(6, 400), normals(400, 70, seed=1)
+    expected = kernels.matmul(a, b)
+    if turned:
+        assert_same_bits(kernels.matmul_tn(np.asfortranarray(a.T), b), expected)
+    assert_same_bits(kernels.matmul(np.asfortranarray(a), b), expected)
+    assert_same_bits(kernels.matmul(np.repeat(a, 2, 1)[:, ::2], b), expected)
+
+
+@numba.njit
+def between_guards(a, b, ends, memory, turned):
+    """The product of tiles, in the middle of `memory`."""
+    rows, columns = a.shape[1] if turned else a.shape[0], b.shape[1]
+    out = memory[GUARD:-GUARD].reshape((rows, columns))
+    if turned:
+        _tiled.tiled_tn(out, a, b, ends)
+    else:
+        _tiled.tiled(out, a, b, ends)
+
+
+GUARD = 100
+
+
+@pytest.mark.parametrize(("rows", "columns"), TILED)
+@pytest.mark.parametrize("turned", [False, True])
+def test_tiles_write_nothing_beyond_the_matrix(rows, columns, turned):
+    a, b, ends = normals(rows, 9), normals(9, columns, seed=1), np.array([4, 9])
+    memory = np.full(rows * columns + 2 * GUARD, 7, F32)
+    between_guards(a.T.copy() if turned else a, b, ends, memory, turned)
+    assert (memory[:GUARD] == 7).all() and (memory[-GUARD:] == 7).all()
+    assert_same_bits(memory[GUARD:-GUARD].reshape(rows, columns), chains(a, b, [(0, 4), (4, 9)]))
 
 
 @pytest.mark.parametrize("k", [1, 7, 385])

@@ -21,16 +21,17 @@ from numba.core import config as numba_config
 from numba.extending import intrinsic
 
 from minisgd_kernels._jit import Array
-from minisgd_kernels._tile import _I32, _LANES, NARROW, _int, _load_vector, _vector_at
+from minisgd_kernels._tile import NARROW
+from minisgd_kernels._vectors import I32, LANES, integer, load_vector, vector_at
 
 BLOCK = NARROW
 
 
 def _interleaved(builder: Any, a: Any, b: Any) -> list[Any]:
     """Both halves of a0 b0 a1 b1 ..."""
-    order = [lane + from_b for lane in range(_LANES) for from_b in (0, _LANES)]
-    kind = ir.VectorType(_I32, _LANES)
-    halves = (ir.Constant(kind, order[:_LANES]), ir.Constant(kind, order[_LANES:]))
+    order = [lane + from_b for lane in range(LANES) for from_b in (0, LANES)]
+    kind = ir.VectorType(I32, LANES)
+    halves = (ir.Constant(kind, order[:LANES]), ir.Constant(kind, order[LANES:]))
     return [builder.shuffle_vector(a, b, half) for half in halves]
 
 
@@ -52,20 +53,20 @@ def _turn_code(
         kinds = signature.args
         source = context.make_array(kinds[0])(context, builder, source).data
         target = context.make_array(kinds[3])(context, builder, target).data
-        corners = range(0, BLOCK, _LANES)
+        corners = range(0, BLOCK, LANES)
         columns = []  # each with the number of its row in the target, and the place in that row
         for corner in corners:
             for row in corners:
-                places = [builder.mul(stride, _int(row + r)) for r in range(_LANES)]
-                places = [builder.add(builder.add(at, place), _int(corner)) for place in places]
-                square = [_load_vector(builder, source, place) for place in places]
+                places = [builder.mul(stride, integer(row + r)) for r in range(LANES)]
+                places = [builder.add(builder.add(at, place), integer(corner)) for place in places]
+                square = [load_vector(builder, source, place) for place in places]
                 columns += [(corner + c, row, v) for c, v in enumerate(_turned(builder, square))]
         # Rows beyond the last one are stored in its place, and it comes after them.
         for c, row, vector in reversed(columns):
-            inside = builder.icmp_signed("<", _int(c), last)
-            place = builder.mul(step, builder.select(inside, _int(c), last))
-            place = builder.add(builder.add(to, place), _int(row))
-            builder.store(vector, _vector_at(builder, target, place)).align = 4
+            inside = builder.icmp_signed("<", integer(c), last)
+            place = builder.mul(step, builder.select(inside, integer(c), last))
+            place = builder.add(builder.add(to, place), integer(row))
+            builder.store(vector, vector_at(builder, target, place)).align = 4
         return context.get_dummy_value()
 
     n = types.intp

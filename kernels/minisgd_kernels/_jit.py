@@ -73,6 +73,35 @@ def helper(function: F) -> F:
     return function
 
 
+def choice(applies: Callable[..., bool], special: F, general: F) -> F:
+    """A helper that is one of two, chosen by the types of its arguments while a caller is compiled.
+
+    Parameters
+    ----------
+    applies : callable
+        Whether it is `special`, from Numba's types of the arguments.
+    special, general : callable
+        Helpers with the same parameters.
+    """
+
+    def choose(*arguments: Any) -> Any:
+        return (special if applies(*map(numba.typeof, arguments)) else general)(*arguments)
+
+    if not numba_config.DISABLE_JIT:
+        compiled: Any = numba.njit(**_OPTIONS)(choose)  # stands for one of them, and never runs
+
+        def chosen(kinds: Any) -> Any:
+            return vars(special if applies(*kinds) else general)["compiled"]
+
+        compiled.get_call_template = lambda kinds, names: chosen(kinds).get_call_template(
+            kinds, names
+        )
+        compiled.get_overload = lambda kinds: chosen(kinds).get_overload(kinds)
+        infer_global(choose, types.Dispatcher(compiled))
+        vars(choose)["compiled"] = compiled
+    return choose  # type: ignore[return-value]
+
+
 def _take_numbers_as_variables(compiled: Any) -> None:
     """Let a number that is written out in a call be passed like any other.
 

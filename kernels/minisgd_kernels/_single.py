@@ -18,20 +18,19 @@ from numba.extending import intrinsic
 
 from minisgd_kernels._intrinsics import fma
 from minisgd_kernels._jit import Array
-from minisgd_kernels._tile import (
-    _LANES,
-    _ZEROS,
-    NARROW,
-    WIDE,
+from minisgd_kernels._tile import NARROW, WIDE
+from minisgd_kernels._vectors import (
+    LANES,
     WORD,
-    _fma,
-    _int,
-    _load,
-    _load_vector,
-    _over_bits,
-    _over_range,
-    _splat,
-    _vector_at,
+    ZEROS,
+    fma_vectors,
+    integer,
+    load,
+    load_vector,
+    over_bits,
+    over_range,
+    splat,
+    vector_at,
 )
 
 _DOT_LANES, _MORE_LANES = 8, 16
@@ -58,39 +57,39 @@ def _dots_code(
         out, x, w = (_data(context, builder, signature.args[i], arguments[i]) for i in (0, 2, 5))
 
         def product(k: Any, column: int, before: Any) -> Any:
-            number = _splat(builder, _load(builder, x, builder.add(x_at, k)))
-            row = builder.add(builder.add(w_at, builder.mul(k, stride)), _int(column))
-            return _fma(builder, number, _load_vector(builder, w, row), before)
+            number = splat(builder, load(builder, x, builder.add(x_at, k)))
+            row = builder.add(builder.add(w_at, builder.mul(k, stride)), integer(column))
+            return fma_vectors(builder, number, load_vector(builder, w, row), before)
 
-        for column in range(0, NARROW, _LANES):
+        for column in range(0, NARROW, LANES):
 
             def eight(lanes: list[Any], group: Any, column: int = column) -> list[Any]:
-                k = builder.mul(group, _int(_DOT_LANES))
-                places = [builder.add(k, _int(lane)) for lane in range(_DOT_LANES)]
+                k = builder.mul(group, integer(_DOT_LANES))
+                places = [builder.add(k, integer(lane)) for lane in range(_DOT_LANES)]
                 return [product(*a) for a in zip(places, [column] * 8, lanes, strict=True)]
 
-            pairs = builder.lshr(k_end, _int(4))
-            lanes = [_ZEROS] * _DOT_LANES
-            lanes = _over_range(builder, eight, lanes, _int(0), builder.shl(pairs, _int(1)))
-            some = builder.icmp_signed(">", pairs, _int(0))
-            total = builder.select(some, builder.fadd(_ZEROS, _folded(builder, lanes)), _ZEROS)
+            pairs = builder.lshr(k_end, integer(4))
+            lanes = [ZEROS] * _DOT_LANES
+            lanes = over_range(builder, eight, lanes, integer(0), builder.shl(pairs, integer(1)))
+            some = builder.icmp_signed(">", pairs, integer(0))
+            total = builder.select(some, builder.fadd(ZEROS, _folded(builder, lanes)), ZEROS)
             for shift in (3, 2, 1, 0):  # what is left: eight elements, four, two and one
 
                 def piece(
                     totals: list[Any], n: Any, column: int = column, shift: int = shift
                 ) -> list[Any]:
-                    above = _int(shift + 1)
+                    above = integer(shift + 1)
                     k = builder.shl(builder.lshr(k_end, above), above)
                     lanes = [
-                        product(builder.add(k, _int(lane)), column, _ZEROS)
+                        product(builder.add(k, integer(lane)), column, ZEROS)
                         for lane in range(1 << shift)
                     ]
-                    lanes += [_ZEROS] * (_DOT_LANES - len(lanes))
+                    lanes += [ZEROS] * (_DOT_LANES - len(lanes))
                     return [builder.fadd(totals[0], _folded(builder, lanes))]
 
-                times = builder.and_(builder.lshr(k_end, _int(shift)), _int(1))
-                (total,) = _over_range(builder, piece, [total], _int(0), times)
-            place = _vector_at(builder, out, builder.add(at, _int(column)))
+                times = builder.and_(builder.lshr(k_end, integer(shift)), integer(1))
+                (total,) = over_range(builder, piece, [total], integer(0), times)
+            place = vector_at(builder, out, builder.add(at, integer(column)))
             builder.store(total, place).align = 4
         return context.get_dummy_value()
 
@@ -133,24 +132,24 @@ def _dots_by_halves_code(
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         out, at, x, x_at, k_end, w, w_at, stride = arguments
         out, x, w = (_data(context, builder, signature.args[i], arguments[i]) for i in (0, 2, 5))
-        last = builder.sub(k_end, _int(1))
-        for column in range(0, NARROW, _LANES):
+        last = builder.sub(k_end, integer(1))
+        for column in range(0, NARROW, LANES):
 
             def sixteen(lanes: list[Any], group: Any, column: int = column) -> list[Any]:
                 sums = []
                 for lane, before in enumerate(lanes):
-                    k = builder.add(builder.mul(group, _int(_MORE_LANES)), _int(lane))
+                    k = builder.add(builder.mul(group, integer(_MORE_LANES)), integer(lane))
                     inside = builder.icmp_signed("<", k, k_end)
                     k = builder.select(inside, k, last)
-                    number = _splat(builder, _load(builder, x, builder.add(x_at, k)))
-                    row = builder.add(builder.add(w_at, builder.mul(k, stride)), _int(column))
-                    after = _fma(builder, number, _load_vector(builder, w, row), before)
+                    number = splat(builder, load(builder, x, builder.add(x_at, k)))
+                    row = builder.add(builder.add(w_at, builder.mul(k, stride)), integer(column))
+                    after = fma_vectors(builder, number, load_vector(builder, w, row), before)
                     sums.append(builder.select(inside, after, before))
                 return sums
 
-            groups = builder.lshr(builder.add(k_end, _int(_MORE_LANES - 1)), _int(4))
-            lanes = _over_range(builder, sixteen, [_ZEROS] * _MORE_LANES, _int(0), groups)
-            place = _vector_at(builder, out, builder.add(at, _int(column)))
+            groups = builder.lshr(builder.add(k_end, integer(_MORE_LANES - 1)), integer(4))
+            lanes = over_range(builder, sixteen, [ZEROS] * _MORE_LANES, integer(0), groups)
+            place = vector_at(builder, out, builder.add(at, integer(column)))
             builder.store(_halved(lanes, builder.fadd), place).align = 4
         return context.get_dummy_value()
 
@@ -172,7 +171,7 @@ def _dots_by_halves_interpreted(
 
 # --- the update of weights by one sample ---
 def _rank_one(width: int, bits: bool) -> Any:
-    vectors = range(0, width, _LANES)
+    vectors = range(0, width, LANES)
 
     def rank_one_code(
         typing_context: Any, w: Any, w_at: Any, stride: Any, x: Any, x_at: Any, words: Any,
@@ -183,24 +182,24 @@ def _rank_one(width: int, bits: bool) -> Any:
             w, x, words, g = (
                 _data(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 5, 7)
             )
-            row = [_load_vector(builder, g, builder.add(g_at, _int(v))) for v in vectors]
-            rate = _splat(builder, lr)
+            row = [load_vector(builder, g, builder.add(g_at, integer(v))) for v in vectors]
+            rate = splat(builder, lr)
 
             def step(nothing: list[Any], k: Any) -> list[Any]:
-                number = _splat(builder, _load(builder, x, builder.add(x_at, k)))
+                number = splat(builder, load(builder, x, builder.add(x_at, k)))
                 at = builder.add(w_at, builder.mul(k, stride))
                 for v, column in enumerate(vectors):
-                    place = builder.add(at, _int(column))
-                    gradient = _fma(builder, number, row[v], _ZEROS)  # a sum from 0 on: no -0
-                    before = _load_vector(builder, w, place)
+                    place = builder.add(at, integer(column))
+                    gradient = fma_vectors(builder, number, row[v], ZEROS)  # a sum from 0 on: no -0
+                    before = load_vector(builder, w, place)
                     after = builder.fsub(before, builder.fmul(gradient, rate))
-                    builder.store(after, _vector_at(builder, w, place)).align = 4
+                    builder.store(after, vector_at(builder, w, place)).align = 4
                 return nothing
 
             if bits:
-                _over_bits(builder, step, [], words, _int(0), _int(1), _int(0), size)
+                over_bits(builder, step, [], words, integer(0), integer(1), integer(0), size)
             else:
-                _over_range(builder, step, [], _int(0), size)
+                over_range(builder, step, [], integer(0), size)
             return context.get_dummy_value()
 
         n = types.intp

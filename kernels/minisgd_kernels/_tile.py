@@ -16,9 +16,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import llvmlite.binding
 import numpy as np
-from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core import config as numba_config
@@ -26,138 +24,27 @@ from numba.extending import intrinsic
 
 from minisgd_kernels._intrinsics import fma
 from minisgd_kernels._jit import Array
+from minisgd_kernels._vectors import (
+    LANES,
+    MINUS_ZEROS,
+    WORD,
+    ZEROS,
+    fma_vectors,
+    integer,
+    load,
+    load_vector,
+    over_bits,
+    over_range,
+    splat,
+    store_vector,
+)
 
-WORD = 64  # bits in a word of a bit map
 ROWS = 4  # of a tile
 KEEP, STORE, SGD, MOMENTUM, NESTEROV = range(-1, 4)  # what happens to a gradient
 
 NARROW = 16  # columns of the narrow tile: every width is padded to a multiple of it
-
-
-def _has_avx512() -> bool:
-    """Whether Numba compiles for registers of sixteen floats."""
-    users_choice = numba_config.CPU_FEATURES
-    if users_choice is not None:
-        return "+avx512f" in users_choice
-    return bool(llvmlite.binding.get_host_cpu_features().get("avx512f"))
-
-
-# Sixteen sums of sixteen floats fill half of AVX-512's registers. AVX2 has room for eight of eight;
-# LLVM splits vectors that a processor does not have, so those serve all others, too.
-_LANES, WIDE = (16, 64) if _has_avx512() else (8, NARROW)
-
-_F32, _I1, _I32, _I64 = ir.FloatType(), ir.IntType(1), ir.IntType(32), ir.IntType(64)
-_VECTOR = ir.VectorType(_F32, _LANES)
-_ZEROS = ir.Constant(_VECTOR, [0.0] * _LANES)
-_MINUS_ZEROS = ir.Constant(_VECTOR, [-0.0] * _LANES)  # adding to it changes nothing, not even -0
-_FIRST_LANE = ir.Constant(ir.VectorType(_I32, _LANES), [0] * _LANES)
-
-
-def _int(n: int) -> Any:
-    return ir.Constant(_I64, n)
-
-
-def _vector_at(builder: Any, pointer: Any, index: Any) -> Any:
-    return builder.bitcast(builder.gep(pointer, [index]), _VECTOR.as_pointer())
-
-
-def _load(builder: Any, pointer: Any, index: Any) -> Any:
-    return builder.load(builder.gep(pointer, [index]))
-
-
-def _load_vector(builder: Any, pointer: Any, index: Any) -> Any:
-    vector = builder.load(_vector_at(builder, pointer, index))
-    vector.align = 4  # NumPy promises no more
-    return vector
-
-
-def _splat(builder: Any, number: Any) -> Any:
-    """A vector of copies of a number."""
-    undefined = ir.Constant(_VECTOR, ir.Undefined)
-    one = builder.insert_element(undefined, number, ir.Constant(_I32, 0))
-    return builder.shuffle_vector(one, undefined, _FIRST_LANE)
-
-
-def _fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
-    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{_LANES}f32")
-    return builder.call(function, [a, b, c])
-
-
-def _sums(builder: Any, block: Any, values: list[Any]) -> list[Any]:
-    """One phi node for each sum, which enters with these values from a block."""
-    nodes = [builder.phi(_VECTOR) for _ in values]
-    _continue_sums(nodes, values, block)
-    return nodes
-
-
-def _continue_sums(nodes: list[Any], values: list[Any], block: Any) -> None:
-    for node, value in zip(nodes, values, strict=True):
-        node.add_incoming(value, block)
-
-
-def _over_range(builder: Any, step: Any, sums: list[Any], start: Any, stop: Any) -> list[Any]:
-    """Sums after ``step(sums, k)`` for k in ``range(start, stop)``."""
-    before = builder.block
-    loop, after = builder.append_basic_block("k"), builder.append_basic_block("k_end")
-    builder.cbranch(builder.icmp_signed("<", start, stop), loop, after)
-    builder.position_at_end(loop)
-    k = builder.phi(_I64)
-    inside = _sums(builder, before, sums)
-    added = step(inside, k)
-    following = builder.add(k, _int(1))
-    k.add_incoming(start, before)
-    k.add_incoming(following, loop)
-    _continue_sums(inside, added, loop)
-    builder.cbranch(builder.icmp_signed("<", following, stop), loop, after)
-    builder.position_at_end(after)
-    done = _sums(builder, before, sums)
-    _continue_sums(done, added, loop)
-    return done
-
-
-def _over_bits(
-    builder: Any, step: Any, sums: list[Any], words: Any, word: Any, far: Any, start: Any, stop: Any
-) -> list[Any]:
-    """Sums after ``step(sums, k)`` for the ones of a bit map, in every word at distance `far`.
-
-    Bit 0 of ``words[word]`` stands for `start`.
-    """
-    before = builder.block
-    names = "next_word in_word next_bit k_end"
-    outer, look, inner, after = [builder.append_basic_block(name) for name in names.split()]
-    builder.branch(outer)
-
-    builder.position_at_end(outer)
-    base, place = builder.phi(_I64), builder.phi(_I64)
-    outside = _sums(builder, before, sums)
-    builder.cbranch(builder.icmp_signed("<", base, stop), look, after)
-
-    builder.position_at_end(look)
-    bits = _load(builder, words, place)
-    next_base, next_place = builder.add(base, _int(WORD)), builder.add(place, far)
-    builder.cbranch(builder.icmp_signed("!=", bits, _int(0)), inner, outer)
-
-    builder.position_at_end(inner)
-    left = builder.phi(_I64)
-    inside = _sums(builder, look, outside)
-    k = builder.add(base, builder.cttz(left, ir.Constant(_I1, 1)))
-    added = step(inside, k)
-    rest = builder.and_(left, builder.sub(left, _int(1)))  # without the lowest one
-    left.add_incoming(bits, look)
-    left.add_incoming(rest, inner)
-    _continue_sums(inside, added, inner)
-    builder.cbranch(builder.icmp_signed("!=", rest, _int(0)), inner, outer)
-
-    for node, first, following in ((base, start, next_base), (place, word, next_place)):
-        node.add_incoming(first, before)
-        node.add_incoming(following, look)
-        node.add_incoming(following, inner)
-    _continue_sums(outside, outside, look)
-    _continue_sums(outside, added, inner)
-    builder.position_at_end(after)
-    return outside
-
+# Sixteen sums of sixteen floats fill half of AVX-512's registers. AVX2 has room for eight of eight.
+WIDE = 64 if LANES == 16 else NARROW
 
 _ARGUMENTS = (
     "c c_at c_stride add a rows first column last words word far start stop w w_at w_stride "
@@ -168,34 +55,34 @@ _ARRAYS = "c a rows words w p v"
 
 def _store(builder: Any, p: dict[str, Any], sums: list[list[Any]]) -> None:
     """Sums into `c`, or added to what there is."""
-    add = builder.icmp_signed("!=", p["add"], _int(0))
+    add = builder.icmp_signed("!=", p["add"], integer(0))
     for r, row in enumerate(sums):
-        at = builder.add(p["c_at"], builder.mul(p["c_stride"], _int(r)))
+        at = builder.add(p["c_at"], builder.mul(p["c_stride"], integer(r)))
         for v, sum_ in enumerate(row):
-            place = builder.add(at, _int(v * _LANES))
-            before = builder.select(add, _load_vector(builder, p["c"], place), _MINUS_ZEROS)
+            place = builder.add(at, integer(v * LANES))
+            before = builder.select(add, load_vector(builder, p["c"], place), MINUS_ZEROS)
             total = builder.fadd(before, sum_)
-            builder.store(total, _vector_at(builder, p["c"], place)).align = 4
+            store_vector(builder, total, p["c"], place)
 
 
 def _update(builder: Any, p: dict[str, Any], g: Any, place: Any, rule: int) -> None:
     """Parameters and velocities at a place, after a step with the gradient `g`: as in `update`."""
-    lr, mu = _splat(builder, p["lr"]), _splat(builder, p["mu"])
+    lr, mu = splat(builder, p["lr"]), splat(builder, p["mu"])
     new = g
     if rule != STORE:
         change = builder.fmul(g, lr)
         if rule != SGD:
-            old = builder.fmul(_load_vector(builder, p["v"], place), mu)
+            old = builder.fmul(load_vector(builder, p["v"], place), mu)
             velocity = builder.fsub(old, change)
-            builder.store(velocity, _vector_at(builder, p["v"], place)).align = 4
-        before = _load_vector(builder, p["p"], place)
+            store_vector(builder, velocity, p["v"], place)
+        before = load_vector(builder, p["p"], place)
         if rule == SGD:
             new = builder.fsub(before, change)
         elif rule == MOMENTUM:
             new = builder.fadd(before, velocity)
         else:
             new = builder.fadd(before, builder.fsub(builder.fmul(velocity, mu), change))
-    builder.store(new, _vector_at(builder, p["p"], place)).align = 4
+    store_vector(builder, new, p["p"], place)
 
 
 def _store_or_update(builder: Any, p: dict[str, Any], sums: list[list[Any]]) -> None:
@@ -208,24 +95,24 @@ def _store_or_update(builder: Any, p: dict[str, Any], sums: list[list[Any]]) -> 
     builder.branch(end)
     for rule in (STORE, SGD, MOMENTUM, NESTEROV):
         block = builder.append_basic_block("update")
-        switch.add_case(_int(rule), block)
+        switch.add_case(integer(rule), block)
         builder.position_at_end(block)
-        add = builder.icmp_signed("!=", p["add"], _int(0))
+        add = builder.icmp_signed("!=", p["add"], integer(0))
         for r, row in enumerate(sums):
-            at = builder.add(p["p_at"], builder.mul(p["p_stride"], _int(r)))
-            c_at = builder.add(p["c_at"], builder.mul(p["c_stride"], _int(r)))
+            at = builder.add(p["p_at"], builder.mul(p["p_stride"], integer(r)))
+            c_at = builder.add(p["c_at"], builder.mul(p["c_stride"], integer(r)))
             for v, sum_ in enumerate(row):
-                place = builder.add(c_at, _int(v * _LANES))
-                before = builder.select(add, _load_vector(builder, p["c"], place), _MINUS_ZEROS)
+                place = builder.add(c_at, integer(v * LANES))
+                before = builder.select(add, load_vector(builder, p["c"], place), MINUS_ZEROS)
                 g = builder.fadd(before, sum_)
-                _update(builder, p, g, builder.add(at, _int(v * _LANES)), rule)
+                _update(builder, p, g, builder.add(at, integer(v * LANES)), rule)
         builder.branch(end)
     builder.position_at_end(end)
 
 
 def _compiled(height: int, width: int, by_rows: bool, bits: bool) -> Any:
     """The tile as an intrinsic: Numba calls `code` to have it put into a kernel."""
-    vectors = range(width // _LANES)
+    vectors = range(width // LANES)
     names = _ARGUMENTS.split()
     if by_rows:
         names = names[: names.index("rule")]
@@ -240,13 +127,13 @@ def _compiled(height: int, width: int, by_rows: bool, bits: bool) -> Any:
                     a_stride = cgutils.unpack_tuple(builder, array.shape, 2)[1]
 
         def row_of_a(position: Any) -> Any:
-            return builder.mul(_load(builder, p["rows"], position), a_stride)
+            return builder.mul(load(builder, p["rows"], position), a_stride)
 
         # The part of an element's place in `a` that the row of the tile decides. Beyond the edge
         # the last row or column is computed again; nobody reads the result.
         places = []
         for r in range(height):
-            place = builder.add(p["first"] if by_rows else p["column"], _int(r))
+            place = builder.add(p["first"] if by_rows else p["column"], integer(r))
             inside = builder.icmp_signed("<", place, p["last"])
             place = builder.select(inside, place, p["last"])
             places.append(row_of_a(place) if by_rows else place)
@@ -254,19 +141,21 @@ def _compiled(height: int, width: int, by_rows: bool, bits: bool) -> Any:
         def step(sums: list[Any], k: Any) -> list[Any]:
             along = k if by_rows else row_of_a(builder.add(p["first"], k))
             row = builder.add(p["w_at"], builder.mul(k, p["w_stride"]))
-            w = [_load_vector(builder, p["w"], builder.add(row, _int(v * _LANES))) for v in vectors]
+            w = [
+                load_vector(builder, p["w"], builder.add(row, integer(v * LANES))) for v in vectors
+            ]
             out = []
             for r, place in enumerate(places):
-                a = _splat(builder, _load(builder, p["a"], builder.add(place, along)))
-                out += [_fma(builder, a, w[v], sums[r * len(w) + v]) for v in vectors]
+                a = splat(builder, load(builder, p["a"], builder.add(place, along)))
+                out += [fma_vectors(builder, a, w[v], sums[r * len(w) + v]) for v in vectors]
             return out
 
-        sums = [_ZEROS] * (height * len(vectors))
+        sums = [ZEROS] * (height * len(vectors))
         if bits:
             ones = p["words"], p["word"], p["far"], p["start"], p["stop"]
-            sums = _over_bits(builder, step, sums, *ones)
+            sums = over_bits(builder, step, sums, *ones)
         else:
-            sums = _over_range(builder, step, sums, p["start"], p["stop"])
+            sums = over_range(builder, step, sums, p["start"], p["stop"])
         by_row = [sums[r * len(vectors) : (r + 1) * len(vectors)] for r in range(height)]
         (_store if by_rows else _store_or_update)(builder, p, by_row)
         return context.get_dummy_value()

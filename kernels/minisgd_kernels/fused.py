@@ -23,7 +23,8 @@ from minisgd_kernels._block import turn_block
 from minisgd_kernels._jit import Array, helper, part
 from minisgd_kernels._order import k_ends
 from minisgd_kernels._single import dots, dots_by_halves
-from minisgd_kernels._tile import NARROW, ROWS, WIDE, WORD
+from minisgd_kernels._tile import NARROW, ROWS, WIDE
+from minisgd_kernels._vectors import WORD
 from minisgd_kernels.fused_loss import rows_of_scratch
 from minisgd_kernels.fused_update import BIASES
 from minisgd_kernels.packing import GROUP, by_units, padded, place, sample_share, share

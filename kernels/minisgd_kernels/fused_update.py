@@ -18,7 +18,8 @@ from minisgd_kernels._single import (
     rank_one_wide,
     rank_one_wide_skipping,
 )
-from minisgd_kernels._tile import KEEP, NARROW, ROWS, WIDE, WORD
+from minisgd_kernels._tile import KEEP, NARROW, ROWS, WIDE
+from minisgd_kernels._vectors import WORD
 from minisgd_kernels.packing import GROUP, _nonzero, by_units, padded, place, share
 from minisgd_kernels.reduce import PACKET, sum_vector
 

@@ -6,17 +6,22 @@ from left to right (`_order.k_ends` cuts the blocks). Two small shapes take anot
 with one column, or one row of a product with a transposed matrix, is a dot product in eight lanes;
 the gradient of 2 to 15 rows of inputs is summed in sixteen.
 
-Which element is computed when is free, so the loops are arranged for the processor: four rows and
-four ``k`` at a time keep sixteen multiply-adds in flight for every eight loads.
+Which element is computed when is free. Float32 goes through the tiles of `_tiled`; other numbers
+through loops, in which four rows and four ``k`` at a time keep sixteen multiply-adds in flight for
+every eight loads.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numba import types
 
 from minisgd_kernels._intrinsics import flush_denormals, fma, restore_denormals
-from minisgd_kernels._jit import Array, Scalar, helper, kernel
+from minisgd_kernels._jit import Array, Scalar, choice, helper, kernel
 from minisgd_kernels._order import first_rows, k_ends
+from minisgd_kernels._tiled import tiled, tiled_tn
 from minisgd_kernels.reduce import PACKET
 
 _FEW_ROWS = 16  # below it the gradient of the inputs is summed in sixteen lanes
@@ -62,16 +67,15 @@ def _add_products_1(
 
 
 @helper
-def _chains(a: Array, b: Array, ends: Array) -> Array:
-    """``a @ b``, one chain a block of K: `a` (M, K) with any strides, `b` (K, N) contiguous.
+def _chains(out: Array, a: Array, b: Array, ends: Array) -> None:
+    """``out = a @ b``, one chain a block of K: `a` (M, K) with any strides, `b` (K, N) contiguous.
 
-    The kernels below pass ``a[::1]``, whose type says "any strides", so that one compiled product
-    serves all of them.
+    Its callers pass ``a[::1]``, whose type says "any strides", so that it is compiled once.
     """
-    rows, columns = a.shape[0], b.shape[1]
+    rows, columns = out.shape
+    sums = np.empty((4, columns), a.dtype)
     # From -0, to which adding changes nothing: a first block's -0 (a flushed denormal) stays.
-    out, sums = np.empty((rows, columns), a.dtype), np.empty((4, columns), a.dtype)
-    out[:] = -a.dtype.type(0)
+    out[:] = -a.dtype.type(0) if ends.size > 0 else a.dtype.type(0)
     # Not a literal 0, for which Numba would compile the helpers once more.
     first: Scalar = np.intp(0)
     i = first
@@ -89,7 +93,25 @@ def _chains(a: Array, b: Array, ends: Array) -> Array:
                     out[i + r, j] += sums[r, j]
             k = ends[block]
         i += tile
-    return out
+
+
+@helper
+def _loops(out: Array, a: Array, b: Array, ends: Array) -> None:
+    _chains(out, a[::1], b, ends)
+
+
+@helper
+def _loops_tn(out: Array, a: Array, b: Array, ends: Array) -> None:
+    _chains(out, a.T[::1], b, ends)
+
+
+def _fit_tiles(out: Any, a: Any, b: Any, ends: Any) -> bool:
+    return all(m.dtype == types.float32 and m.layout == "C" for m in (out, a, b))
+
+
+# ``out = a @ b`` and ``out = a.T @ b``, one chain a block of K.
+_in_blocks = choice(_fit_tiles, tiled, _loops)
+_in_blocks_tn = choice(_fit_tiles, tiled_tn, _loops_tn)
 
 
 @helper
@@ -149,15 +171,17 @@ def _product(a: Array, b: Array) -> Array:
     """``a @ b``, neither stored transposed."""
     rows, k, columns = a.shape[0], a.shape[1], b.shape[1]
     if columns == 1 and rows > 1:
-        return _dots(a, b)
-    return _chains(a, b, k_ends(rows, columns, k, False, False))
+        return _dots(a[::1], b)
+    out = np.empty((rows, columns), a.dtype)
+    _in_blocks(out, a, b, k_ends(rows, columns, k, False, False))
+    return out
 
 
 @kernel
 def matmul(a: Array, b: Array) -> Array:
     """``a @ b``; shapes (M, K), (K, N) -> (M, N)."""
     mode = flush_denormals()
-    out = _product(a[::1], b)
+    out = _product(a, b)
     restore_denormals(mode)
     return out
 
@@ -166,7 +190,9 @@ def matmul(a: Array, b: Array) -> Array:
 def matmul_tn(a: Array, b: Array) -> Array:
     """``a.T @ b``; shapes (K, M), (K, N) -> (M, N). The gradient of a dense layer's kernel."""
     mode = flush_denormals()
-    out = _chains(a.T[::1], b, k_ends(a.shape[1], b.shape[1], a.shape[0], True, False))
+    rows, columns = a.shape[1], b.shape[1]
+    out = np.empty((rows, columns), a.dtype)
+    _in_blocks_tn(out, a, b, k_ends(rows, columns, a.shape[0], True, False))
     restore_denormals(mode)
     return out
 
@@ -181,7 +207,8 @@ def matmul_nt(a: Array, b: Array) -> Array:
     elif rows < _FEW_ROWS:
         out = _sixteen_lanes(a[::1], turned)
     else:
-        out = _chains(a[::1], turned, k_ends(rows, columns, a.shape[1], False, True))
+        out = np.empty((rows, columns), a.dtype)
+        _in_blocks(out, a, turned, k_ends(rows, columns, a.shape[1], False, True))
     restore_denormals(mode)
     return out
 
@@ -193,7 +220,7 @@ def dense(x: Array, w: Array, b: Array) -> Array:
     Shapes (N, D_in), (D_in, units), (units,) -> (N, units).
     """
     mode = flush_denormals()
-    out = _product(x[::1], w)
+    out = _product(x, w)
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             out[i, j] += b[j]

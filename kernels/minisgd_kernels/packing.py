@@ -16,7 +16,8 @@ from numba import types
 
 from minisgd_kernels._intrinsics import compiles_to, flush_denormals, restore_denormals
 from minisgd_kernels._jit import Array, helper, kernel
-from minisgd_kernels._tile import NARROW, WIDE, WORD
+from minisgd_kernels._tile import NARROW, WIDE
+from minisgd_kernels._vectors import WORD
 
 GROUP = 4  # neighbouring columns of the data that the weights' gradient takes together
 _ALIGNMENT = 128  # two cache lines: processors fetch them in pairs
