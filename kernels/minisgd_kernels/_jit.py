@@ -73,33 +73,28 @@ def helper(function: F) -> F:
     return function
 
 
-def choice(applies: Callable[..., bool], special: F, general: F) -> F:
-    """A helper that is one of two, chosen by the types of its arguments while a caller is compiled.
+def stands_for(chosen: Callable[..., Callable[..., Any]]) -> Callable[[F], F]:
+    """Mark a helper that is one of several, by the types of its arguments.
 
-    Parameters
-    ----------
-    applies : callable
-        Whether it is `special`, from Numba's types of the arguments.
-    special, general : callable
-        Helpers with the same parameters.
+    Kernels call at once the one that ``chosen(*types)`` returns; the marked function itself is what
+    Python runs.
     """
 
-    def choose(*arguments: Any) -> Any:
-        return (special if applies(*map(numba.typeof, arguments)) else general)(*arguments)
+    def mark(function: F) -> F:
+        if numba_config.DISABLE_JIT:
+            return function
+        compiled: Any = numba.njit(**_OPTIONS)(function)  # never compiled: see the two lines below
 
-    if not numba_config.DISABLE_JIT:
-        compiled: Any = numba.njit(**_OPTIONS)(choose)  # stands for one of them, and never runs
+        def one(kinds: Any) -> Any:
+            return vars(chosen(*kinds))["compiled"]
 
-        def chosen(kinds: Any) -> Any:
-            return vars(special if applies(*kinds) else general)["compiled"]
+        compiled.get_call_template = lambda kinds, names: one(kinds).get_call_template(kinds, names)
+        compiled.get_overload = lambda kinds: one(kinds).get_overload(kinds)
+        infer_global(function, types.Dispatcher(compiled))
+        vars(function)["compiled"] = compiled
+        return function
 
-        compiled.get_call_template = lambda kinds, names: chosen(kinds).get_call_template(
-            kinds, names
-        )
-        compiled.get_overload = lambda kinds: chosen(kinds).get_overload(kinds)
-        infer_global(choose, types.Dispatcher(compiled))
-        vars(choose)["compiled"] = compiled
-    return choose  # type: ignore[return-value]
+    return mark
 
 
 def _take_numbers_as_variables(compiled: Any) -> None:

@@ -15,11 +15,9 @@ from typing import Any
 
 import numpy as np
 from numba import types
-from numba.core import config as numba_config
-from numba.extending import overload, register_jitable
 
 from minisgd_kernels._intrinsics import bits_of, bits_of_double, double_of, float_of, floor, fma
-from minisgd_kernels._jit import helper
+from minisgd_kernels._jit import helper, stands_for
 
 _f32 = np.float32
 
@@ -331,42 +329,42 @@ def libm_sin_cos(x: Any) -> Any:
 def by_precision(single: Any, double: Any) -> Any:
     """A function that is `single` for float32 and `double` for float64, chosen by the compiler."""
 
+    @stands_for(lambda x: single if x == types.float32 else double)
     def choose(x):  # type: ignore[no-untyped-def]
         return single(x) if isinstance(x, np.float32) else double(x)
-
-    if not numba_config.DISABLE_JIT:
-        double_compiled = register_jitable(double)
-
-        @overload(choose)
-        def _choose(x):  # type: ignore[no-untyped-def]  # Numba compares it with the lambdas
-            return (lambda x: single(x)) if x == types.float32 else (lambda x: double_compiled(x))
 
     return choose
 
 
+@helper
 def double_exp(x: Any) -> Any:
     return math.exp(x)
 
 
+@helper
 def _double_log(x: Any) -> Any:
     if x == 0.0:
         return -np.inf
     return math.log(x) if x > 0.0 else np.nan
 
 
+@helper
 def _double_log1p(x: Any) -> Any:
     return np.log1p(x)
 
 
+@helper
 def double_tanh(x: Any) -> Any:
     return math.tanh(x)
 
 
+@helper
 def double_sigmoid(x: Any) -> Any:
     e = math.exp(-abs(x))  # never overflows
     return (1.0 if x >= 0.0 else e) / (1.0 + e)
 
 
+@helper
 def double_elu(x: Any) -> Any:
     return x if x > 0.0 else math.exp(x) - 1.0
 

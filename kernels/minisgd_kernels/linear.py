@@ -19,7 +19,7 @@ import numpy as np
 from numba import types
 
 from minisgd_kernels._intrinsics import flush_denormals, fma, restore_denormals
-from minisgd_kernels._jit import Array, Scalar, choice, helper, kernel
+from minisgd_kernels._jit import Array, Scalar, helper, kernel, stands_for
 from minisgd_kernels._order import first_rows, k_ends
 from minisgd_kernels._tiled import tiled, tiled_tn
 from minisgd_kernels.reduce import PACKET
@@ -105,13 +105,20 @@ def _loops_tn(out: Array, a: Array, b: Array, ends: Array) -> None:
     _chains(out, a.T[::1], b, ends)
 
 
-def _fit_tiles(out: Any, a: Any, b: Any, ends: Any) -> bool:
-    return all(m.dtype == types.float32 and m.layout == "C" for m in (out, a, b))
+def _has_tiles(*matrices: Any) -> bool:
+    return all(m.dtype == types.float32 and m.layout == "C" for m in matrices)
 
 
-# ``out = a @ b`` and ``out = a.T @ b``, one chain a block of K.
-_in_blocks = choice(_fit_tiles, tiled, _loops)
-_in_blocks_tn = choice(_fit_tiles, tiled_tn, _loops_tn)
+@stands_for(lambda out, a, b, ends: tiled if _has_tiles(out, a, b) else _loops)
+def _in_blocks(out: Array, a: Array, b: Array, ends: Array) -> None:
+    """``out = a @ b``, one chain a block of K."""
+    (tiled if a.dtype == np.float32 else _loops)(out, a, b, ends)
+
+
+@stands_for(lambda out, a, b, ends: tiled_tn if _has_tiles(out, a, b) else _loops_tn)
+def _in_blocks_tn(out: Array, a: Array, b: Array, ends: Array) -> None:
+    """``out = a.T @ b``, one chain a block of K."""
+    (tiled_tn if a.dtype == np.float32 else _loops_tn)(out, a, b, ends)
 
 
 @helper

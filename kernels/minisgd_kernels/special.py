@@ -84,14 +84,17 @@ def _expm1_tail(x: Any) -> Any:
     return _f32(np.expm1(np.float64(x)))
 
 
+@helper
 def _double_erf(x: Any) -> Any:
     return math.erf(x)
 
 
+@helper
 def _double_erfc(x: Any) -> Any:
     return math.erfc(x)
 
 
+@helper
 def _double_expm1(x: Any) -> Any:
     return np.expm1(x)
 
