@@ -8,7 +8,7 @@ import pytest
 
 import minisgd_kernels as kernels
 from minisgd.parity.compare import compare
-from minisgd_kernels import _order, _tiled
+from minisgd_kernels import _order, _tiled, _zeros
 
 F32 = np.float32
 
@@ -298,3 +298,111 @@ def test_products_do_not_hide_nan():
     assert not out[:4].any()
     b[0, 0] = np.inf  # 0 * inf
     assert np.isnan(kernels.matmul(a, b)[0, 0])
+
+
+# --- terms that are left out ---
+@numba.njit
+def maps(a, b, ends, turned):
+    return _zeros.maps_of_columns(a, b, ends) if turned else _zeros.maps_of_rows(a, b, ends)
+
+
+def pictures(rows, k):
+    """Like images: most pixels are 0 in most of them, and those beside each other are alike."""
+    x = normals(rows, k, seed=3)
+    x[:, np.random.default_rng(4).random((k + 5) // 6).repeat(6)[:k] < 0.6] = 0
+    x[np.random.default_rng(5).random((rows, k)) < 0.2] = 0
+    return x
+
+
+def bits(words, count):
+    """The first bits of int64 words."""
+    ones = np.unpackbits(np.ascontiguousarray(words).view(np.uint8), bitorder="little")
+    return ones[:count].astype(bool)
+
+
+@pytest.mark.parametrize("ends", [[384], [385], [192, 385], [384, 584, 784], [384, 768, 784]])
+@pytest.mark.parametrize("rows", [16, 19])
+def test_maps_of_rows(rows, ends):
+    a, b = pictures(rows, ends[-1]), normals(ends[-1], 64, seed=1)
+    found = maps(a, b, np.array(ends), False)
+    assert len(found) == (rows + 3) // 4
+    for group, words in enumerate(found):
+        at, start = 0, 0
+        for end in ends:
+            used = (a[4 * group : 4 * group + 4, start:end] != 0).any(axis=0)
+            length = (end - start + 63) // 64
+            padded = np.zeros(64 * length, bool)  # no bit is set beyond the block
+            padded[: end - start] = used
+            np.testing.assert_array_equal(bits(words[at : at + length], 64 * length), padded)
+            at, start = at + length, end
+
+
+@pytest.mark.parametrize("ends", [[3], [64], [150], [70, 150]])
+@pytest.mark.parametrize("columns", [64, 130, 784])
+def test_maps_of_columns(columns, ends):
+    a, b = pictures(ends[-1], columns), normals(ends[-1], 64, seed=1)
+    found, at, start = maps(a, b, np.array(ends), True), 0, 0
+    assert found.shape == (sum((n + 63) // 64 for n in np.diff([0, *ends])), (columns + 3) // 4)
+    for end in ends:
+        length = (end - start + 63) // 64
+        for group in range((columns + 3) // 4):
+            used = (a[start:end, 4 * group : 4 * group + 4] != 0).any(axis=1)
+            used |= 4 * group + 4 > columns  # taken without a look
+            padded = np.zeros(64 * length, bool)
+            padded[: end - start] = used
+            words = found[at : at + length, group].copy()
+            np.testing.assert_array_equal(bits(words, 64 * length), padded)
+        at, start = at + length, end
+
+
+@pytest.mark.parametrize("k", [64, 100, 385, 700])
+@pytest.mark.parametrize(("rows", "columns"), [(16, 64), (18, 70), (33, 133)])
+def test_leaving_out_zeros_changes_no_bit(rows, columns, k):
+    a, b, bias = pictures(rows, k), normals(k, columns, seed=1), normals(columns, seed=2)
+    assert len(maps(a, b, np.array([k]), False)) > 0
+    assert_same_bits(kernels.matmul(a, b), product(a, b))
+    assert_same_bits(kernels.dense(a, b, bias), product(a, b) + bias)
+    assert_same_bits(kernels.matmul_nt(a, b.T.copy()), product_nt(a, b.T))
+
+
+@pytest.mark.parametrize("k", [1, 32, 150, 385])
+@pytest.mark.parametrize(("rows", "columns"), [(64, 64), (101, 70), (784, 133)])
+def test_leaving_out_zeros_changes_no_bit_of_a_gradient(rows, columns, k):
+    a, b = pictures(k, rows), normals(k, columns, seed=1)
+    assert len(maps(a, b, np.array([k]), True)) > 0
+    assert_same_bits(kernels.matmul_tn(a, b), product_tn(a, b))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_where_zeros_are_not_left_out(turned):
+    def is_left_out(a, b):
+        return maps(a, b, np.array([100]), turned).size > 0
+
+    shape = (100, 80) if turned else (80, 100)
+    a, b = pictures(*shape), normals(100, 64, seed=1)
+    assert is_left_out(a, b)
+    assert is_left_out(a, np.where(b > 0, b, F32(-0.0)))
+    assert not is_left_out(normals(*shape), b)  # there are none
+    assert not is_left_out(a, b[:, :3].copy())  # few columns
+    for wrong in (np.nan, np.inf, -np.inf, 1e-19, -1e-19, 1e-40):
+        changed = b.copy()
+        changed[-1, -1] = wrong
+        assert not is_left_out(a, changed), wrong
+    for wrong in (np.nan, np.inf, 9e-7, -9e-7, 1e-40):
+        changed = a.copy()
+        changed[-1, -1] = wrong
+        assert not is_left_out(changed, b), wrong
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_zeros_are_not_left_out_where_that_would_show(turned):
+    a, b = np.zeros((64, 100), F32), np.ones((100, 64), F32)
+    a[:, 0], b[0] = 1e-25, -1e-25  # the product is flushed to -0, which the next 0 makes 0
+    b[50, 7] = np.inf
+    out = kernels.matmul_tn(a.T.copy(), b) if turned else kernels.matmul(a, b)
+    assert np.isnan(out[:, 7]).all()
+    out[:, 7] = 0
+    assert_same_bits(out, np.zeros_like(out))
+    b[50, 7] = 1
+    out = kernels.matmul_tn(a.T.copy(), b) if turned else kernels.matmul(a, b)
+    assert_same_bits(out, np.zeros_like(out))

@@ -30,6 +30,8 @@ COUNTER = np.array([2**32 - 2, 2**32 - 1, 5, 6], np.uint32)
 LONG = DRAW.normal(0, 1, (2, 400)).astype(F32)
 MANY = DRAW.normal(0, 1, (17, 3)).astype(F32)
 WIDE = DRAW.normal(0, 1, (1, 8300)).astype(F32)
+# Zeros that a product leaves out; the last columns fill no group of four.
+SPARSE = np.tile(A, (2, 14))[:16, :130] * (np.arange(130) % 16 < 5).astype(F32)
 
 # Kernel -> the arguments of its calls. What ends in _inplace (or pack) changes an array or two.
 CALLS = {
@@ -70,9 +72,15 @@ CALLS = {
         (LONG, LONG.T.copy()),
         (A[:1], np.tile(B.T, (1, 8))),
         (A.astype(float), B.T.astype(float)),
+        (SPARSE, np.tile(SPARSE.T, (1, 4)) + F32(30)),
     ],
     "matmul_nt": [(A, B), (A[:1], B), (MANY, MANY[:3].copy())],
-    "matmul_tn": [(A, B), (A, np.tile(B, (1, 7))), (A.astype(float), B.astype(float))],
+    "matmul_tn": [
+        (A, B),
+        (A, np.tile(B, (1, 7))),
+        (A.astype(float), B.astype(float)),
+        (SPARSE, np.tile(A, (2, 7))[:16, :64] + F32(30)),
+    ],
     "momentum_inplace": [(FLAT, POSITIVE, FLAT[::-1].copy(), F32(0.1), F32(0.9))],
     "moving_average_inplace": [(FLAT, POSITIVE, F32(0.9), F32(0.1))],
     "multiply": [(A, B)],

@@ -86,7 +86,7 @@ def fma_vectors(builder: Any, a: Any, b: Any, c: Any) -> Any:
 
 def _sums(builder: Any, block: Any, values: list[Any]) -> list[Any]:
     """One phi node for each sum, which enters with these values from a block."""
-    nodes = [builder.phi(VECTOR) for _ in values]
+    nodes = [builder.phi(value.type) for value in values]
     _continue_sums(nodes, values, block)
     return nodes
 

@@ -11,13 +11,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import types
 
-from minisgd_kernels._intrinsics import compiles_to, flush_denormals, restore_denormals
+from minisgd_kernels._intrinsics import flush_denormals, restore_denormals
 from minisgd_kernels._jit import Array, helper, kernel
 from minisgd_kernels._tile import NARROW, WIDE
 from minisgd_kernels._vectors import WORD
+from minisgd_kernels._zeros import nonzero
 
 GROUP = 4  # neighbouring columns of the data that the weights' gradient takes together
 _ALIGNMENT = 128  # two cache lines: processors fetch them in pairs
@@ -136,25 +135,6 @@ def count_zeros(x: Array) -> int:
     return zeros
 
 
-def _nonzero_code(typing_context: Any, x: Any, at: Any) -> Any:
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        vector = ir.VectorType(ir.FloatType(), WORD)
-        place = builder.bitcast(builder.gep(data, [arguments[1]]), vector.as_pointer())
-        values = builder.load(place, align=4)
-        differs = builder.fcmp_unordered("!=", values, ir.Constant(vector, [0.0] * WORD))
-        return builder.bitcast(differs, ir.IntType(WORD))
-
-    return types.int64(x, types.intp), code
-
-
-@compiles_to(_nonzero_code)
-def _nonzero(x: Array, at: int) -> int:
-    """Bits of ``x[at:at + 64] != 0``, `x` of one axis."""
-    ones = np.packbits(x[at : at + WORD] != 0, bitorder="little")
-    return int(ones.view(np.int64)[0])
-
-
 @kernel
 def zero_maps(thread: int, threads: int, x: Array, pixels: Array, groups: Array) -> None:
     """What is not zero in a matrix of samples (n, k), as bits: one thread's samples.
@@ -169,7 +149,7 @@ def zero_maps(thread: int, threads: int, x: Array, pixels: Array, groups: Array)
     for i in range(n * thread // threads, n * (thread + 1) // threads):
         words = pixels[i]
         for word in range(whole):
-            words[word] = _nonzero(flat, i * k + word * WORD)
+            words[word] = nonzero(flat, i * k + word * WORD)
         if whole < words.size:
             bits = np.int64(0)
             for c in range(whole * WORD, k):
