@@ -26,14 +26,18 @@ _USED_TO_PAY = 0.75  # the largest share of terms that are taken: maps and looks
 _INFINITY = 0x7F800000  # as bits, which are ordered as the numbers are
 
 
+def _nonzero_bits(builder: Any, pointer: Any, at: Any) -> Any:
+    vector = ir.VectorType(ir.FloatType(), WORD)
+    place = builder.bitcast(builder.gep(pointer, [at]), vector.as_pointer())
+    values = builder.load(place, align=4)
+    differs = builder.fcmp_unordered("!=", values, ir.Constant(vector, [0.0] * WORD))
+    return builder.bitcast(differs, I64)
+
+
 def _nonzero_code(typing_context: Any, x: Any, at: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        vector = ir.VectorType(ir.FloatType(), WORD)
-        place = builder.bitcast(builder.gep(data, [arguments[1]]), vector.as_pointer())
-        values = builder.load(place, align=4)
-        differs = builder.fcmp_unordered("!=", values, ir.Constant(vector, [0.0] * WORD))
-        return builder.bitcast(differs, I64)
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        return _nonzero_bits(builder, array.data, arguments[1])
 
     return types.int64(x, types.intp), code
 
@@ -43,6 +47,57 @@ def nonzero(x: Array, at: int) -> Scalar:
     """Bits of ``x[at:at + 64] != 0``, `x` read as a flat array."""
     ones = np.packbits(x.reshape(-1)[at : at + WORD] != 0, bitorder="little")
     return int(ones.view(np.int64)[0])
+
+
+_GROUPS = WORD // ROWS  # of four columns, that a word of bits is about
+
+
+def _mark_code(
+    typing_context: Any, x: Any, at: Any, stride: Any, count: Any, maps: Any, to: Any
+) -> Any:
+    vector = ir.VectorType(I64, _GROUPS)
+    places = ir.Constant(vector, list(range(0, WORD, ROWS)))
+    undefined = ir.Constant(vector, ir.Undefined)
+    first = ir.Constant(ir.VectorType(I32, _GROUPS), [0] * _GROUPS)
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        x, at, stride, count, maps, to = arguments
+        source = context.make_array(signature.args[0])(context, builder, x).data
+        target = context.make_array(signature.args[4])(context, builder, maps).data
+
+        def all_of(value: Any) -> Any:
+            one = builder.insert_element(undefined, value, ir.Constant(I32, 0))
+            return builder.shuffle_vector(one, undefined, first)
+
+        def step(words: list[Any], k: Any) -> list[Any]:
+            bits = _nonzero_bits(builder, source, builder.add(at, builder.mul(k, stride)))
+            used = bits
+            for n in range(1, ROWS):
+                used = builder.or_(used, builder.lshr(bits, integer(n)))
+            used = builder.and_(builder.lshr(all_of(used), places), all_of(integer(1)))
+            return [builder.or_(words[0], builder.shl(used, all_of(k)))]
+
+        none = ir.Constant(vector, [0] * _GROUPS)
+        (words,) = over_range(builder, step, [none], integer(0), count)
+        place = builder.bitcast(builder.gep(target, [to]), vector.as_pointer())
+        builder.store(words, place, align=8)
+        return context.get_dummy_value()
+
+    return types.void(x, types.intp, types.intp, types.intp, maps, types.intp), code
+
+
+@compiles_to(_mark_code)
+def _mark(x: Array, at: int, stride: int, count: int, maps: Array, to: int) -> None:
+    """Sixteen words, to ``maps[to:]``: bit k of the g-th says whether four numbers are not all 0.
+
+    They are those from ``x[at + k * stride + 4 * g]`` on. Both arrays are read as flat ones.
+    """
+    flat, words = x.reshape(-1), maps.reshape(-1)
+    for g in range(_GROUPS):
+        words[to + g] = 0
+        for k in range(count):
+            first = at + k * stride + ROWS * g
+            words[to + g] |= np.int64(flat[first : first + ROWS].any()) << np.int64(k)
 
 
 def _count_code(typing_context: Any, word: Any) -> Any:
@@ -162,25 +217,17 @@ def maps_of_columns(a: Array, b: Array, ends: Array) -> Array:
             ones += _count(nonzero(a, min(c, columns - WORD)))
     if ones > _USED_TO_PAY * columns:
         words = 0
-    maps, at, k, ones = np.empty((words, groups), np.int64), 0, 0, 0
+    maps, at, start = np.empty((words, groups), np.int64), 0, 0
     for block in range(ends.size if words > 0 else 0):
-        start = k
-        while k < ends[block]:
-            shift = np.int64((k - start) % WORD)
-            if shift == 0:
-                for g in range(groups):
-                    maps[at, g] = 0
-                at += 1
+        for k in range(start, ends[block], WORD):
+            count = min(WORD, ends[block] - k)
             for c in range(0, columns, WORD):
                 first = min(c, ROWS * whole - WORD)
-                bits = nonzero(a, k * columns + first)
-                bits = bits | bits >> np.int64(1) | bits >> np.int64(2) | bits >> np.int64(3)
-                for g in range(WORD // ROWS):
-                    used = bits >> np.int64(ROWS * g) & np.int64(1)
-                    maps[at - 1, first // ROWS + g] |= used << shift
-            if whole < groups:
-                maps[at - 1, whole] |= np.int64(1) << shift  # not worth a look
-            k += 1
-    return maps[
-        : at if words > 0 and _is_plain(a, _LEAST_BITS_A) and _is_plain(b, _LEAST_BITS_B) else 0
-    ]
+                _mark(a, k * columns + first, columns, count, maps, at * groups + first // ROWS)
+            if whole < groups:  # not worth a look
+                maps[at, whole] = np.int64(-1) if count == WORD else (np.int64(1) << count) - 1
+            at += 1
+        start = ends[block]
+    if at > 0 and not _may_skip(a, b):
+        at = 0
+    return maps[:at]
