@@ -15,7 +15,7 @@ from minisgd.tensor import Tensor
 
 _broadcast_to: Primitive = defop(
     "broadcast_to",
-    lambda x, shape: np.broadcast_to(x, shape).copy(),
+    lambda x, shape: np.broadcast_to(x, shape).copy() if x.ndim else np.full(shape, x, x.dtype),
     lambda g, out, x, shape: sum_to(g, x.shape),
     params=1,
 )
