@@ -20,7 +20,8 @@ from minisgd_kernels._single import (
 )
 from minisgd_kernels._tile import KEEP, NARROW, ROWS, WIDE
 from minisgd_kernels._vectors import WORD
-from minisgd_kernels.packing import GROUP, _nonzero, by_units, padded, place, share
+from minisgd_kernels._zeros import nonzero
+from minisgd_kernels.packing import GROUP, by_units, padded, place, share
 from minisgd_kernels.reduce import PACKET, sum_vector
 
 # What becomes of a gradient: it is kept, or taken for a step by one of the rules of `update`.
@@ -108,7 +109,7 @@ def _rank_one_step(
     if skip:
         flat, whole = x.reshape(-1), size // WORD
         for word in range(whole):
-            words[word] = _nonzero(flat, x_at + word * WORD)
+            words[word] = nonzero(flat, x_at + word * WORD)
         bits = np.int64(0)
         for k in range(whole * WORD, size):
             bits |= np.int64(flat[x_at + k] != 0) << np.int64(k - whole * WORD)
