@@ -44,8 +44,7 @@ def fma(a: Any, b: Any, c: Any) -> Any:
 
 def _floor_code(typing_context: Any, x: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        (value,) = arguments
-        return _call(builder, "llvm.floor.f32", value.type, value)
+        return _call(builder, "llvm.floor.f32", arguments[0].type, arguments[0])
 
     return types.float32(types.float32), code
 
@@ -91,27 +90,6 @@ def bits_of_double(x: Any) -> Any:
 def double_of(n: Any) -> Any:
     """Float64 with the bit pattern of an int64."""
     return np.int64(n).view(np.float64)
-
-
-def _prefetch_code(typing_context: Any, x: Any, at: Any) -> Any:
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        byte = ir.IntType(8).as_pointer()
-        place = builder.bitcast(builder.gep(data, [arguments[1]]), byte)
-        read, second_cache, data_cache = (ir.Constant(_I32, n) for n in (0, 2, 1))
-        _call(builder, "llvm.prefetch.p0i8", ir.VoidType(), place, read, second_cache, data_cache)
-        return context.get_dummy_value()
-
-    return types.void(x, types.intp), code
-
-
-@compiles_to(_prefetch_code)
-def prefetch(x: Any, at: int) -> None:
-    """Have ``x[at]``, `x` of one axis, fetched to the second cache; nobody waits for it.
-
-    Not to the first one: requests for that occupy the few places that all loads share. Where too
-    many requests are under way, the processor forgets further ones.
-    """
 
 
 # --- the denormal mode: each processor family keeps it in a register of its own ---

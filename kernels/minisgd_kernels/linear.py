@@ -68,10 +68,7 @@ def _add_products_1(
 
 @helper
 def _chains(out: Array, a: Array, b: Array, ends: Array) -> None:
-    """``out = a @ b``, one chain a block of K: `a` (M, K) with any strides, `b` (K, N) contiguous.
-
-    Its callers pass ``a[::1]``, whose type says "any strides", so that it is compiled once.
-    """
+    """``out = a @ b``, a chain a block of K: `a` (M, K) with any strides, `b` (K, N) contiguous."""
     rows, columns = out.shape
     sums = np.empty((4, columns), a.dtype)
     # From -0, to which adding changes nothing: a first block's -0 (a flushed denormal) stays.
@@ -96,11 +93,6 @@ def _chains(out: Array, a: Array, b: Array, ends: Array) -> None:
 
 
 @helper
-def _loops(out: Array, a: Array, b: Array, ends: Array) -> None:
-    _chains(out, a[::1], b, ends)
-
-
-@helper
 def _loops_tn(out: Array, a: Array, b: Array, ends: Array) -> None:
     _chains(out, a.T[::1], b, ends)
 
@@ -109,10 +101,10 @@ def _has_tiles(*matrices: Any) -> bool:
     return all(m.dtype == types.float32 and m.layout == "C" for m in matrices)
 
 
-@stands_for(lambda out, a, b, ends: tiled if _has_tiles(out, a, b) else _loops)
+@stands_for(lambda out, a, b, ends: tiled if _has_tiles(out, a, b) else _chains)
 def _in_blocks(out: Array, a: Array, b: Array, ends: Array) -> None:
     """``out = a @ b``, one chain a block of K."""
-    (tiled if a.dtype == np.float32 else _loops)(out, a, b, ends)
+    (tiled if a.dtype == np.float32 else _chains)(out, a, b, ends)
 
 
 @stands_for(lambda out, a, b, ends: tiled_tn if _has_tiles(out, a, b) else _loops_tn)
