@@ -21,6 +21,7 @@ from minisgd.tensor import Array
 _ZEROS_PAY_FROM = 0.3  # share of zeros in the data from which on skipping them is faster
 _SAMPLE = 1000  # samples by which the data are judged
 _TRY_AGAIN = 32  # calls after which the slower number of threads gets another chance
+_FIRST_TRY = 2  # calls after which it gets its first one
 _FORGET = 1.02  # a call, by which the best time so far loses its weight
 _TRIAL = 8  # a trial has so many times fewer steps
 _WORTH_A_THREAD = 100_000  # multiplications a step, from which on a second thread helps
@@ -164,7 +165,7 @@ class Workspace:
         self._calls += 1
         one, all_of_them = self._seconds.get(1, np.inf), self._seconds.get(self.threads, np.inf)
         self._threads = 1 if one < all_of_them else self.threads
-        self._is_trial = self._calls % _TRY_AGAIN == 0
+        self._is_trial = (self._calls - _FIRST_TRY) % _TRY_AGAIN == 0
         if self._is_trial:
             self._threads = self.threads + 1 - self._threads
 
