@@ -202,9 +202,11 @@ class Runner:
 
     def _check_labels(self, span: Span) -> None:
         """Class numbers were looked at before training; kernels take them for places in memory."""
-        y, loss = span.data.y, self.model._loss
-        if self._may_change and loss is not None and y is not None and y.dtype.kind in "iu":
-            loss.check_targets(y[span.samples()], self.model._outputs)
+        y = span.data.y
+        if y is None or not self._may_change or y.dtype.kind not in "iu":
+            return
+        if self.model._loss is not None:
+            self.model._loss.check_targets(y[span.samples()], self.model._outputs)
 
     def _logs(self, program: Program, values: dict[str, Any], sizes: Array) -> Any:
         """Take the results of some steps into variables' versions, counters and metrics."""
