@@ -54,8 +54,8 @@ class Job:
     run_eagerly : bool
     mode : {"scan", "jit"}
         For `jax_scan`.
-    without : tuple of {"fusion", "zeros"}
-        What minisgd's compiled step shall do without: fused kernels, skipping zeros.
+    without : tuple of {"fusion"}
+        What minisgd's compiled step shall do without: fused kernels.
     """
 
     peer: str

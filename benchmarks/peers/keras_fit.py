@@ -94,15 +94,13 @@ def set_threads(keras: Any, job: SimpleNamespace) -> dict[str, Any]:
 
 def switch_off(optimisations: list[str]) -> None:
     """Let minisgd's compiled steps do without some optimisations, to see what each one brings."""
-    from minisgd.compiler import trace, workspace
+    from minisgd.compiler import trace
 
     def refuse(step: Any) -> Any:
         raise trace.NotFusableError("switched off")
 
     if "fusion" in optimisations:
         trace.fuse = refuse  # type: ignore[assignment]
-    if "zeros" in optimisations:
-        workspace._ZEROS_PAY_FROM = 2.0  # no data have so many
 
 
 def start_cold(job: SimpleNamespace) -> dict[str, float]:

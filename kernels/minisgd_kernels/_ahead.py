@@ -10,12 +10,11 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 
-from minisgd_kernels._intrinsics import compiles_to
+from minisgd_kernels._intrinsics import call_llvm, compiles_to
 from minisgd_kernels._jit import Array, helper
 from minisgd_kernels._tile import ROWS
-from minisgd_kernels._vectors import I32
+from minisgd_kernels._vectors import I32, data_of
 
 BYTES, WORDS, FLOATS = 64, 8, 16  # of a cache line
 SAMPLES = 32  # of the next batch: more would push this batch's out of the cache
@@ -24,13 +23,11 @@ _SHARE = SAMPLES * ROWS // FLOATS  # samples for which one tile asks
 
 def _prefetch_code(typing_context: Any, x: Any, at: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        data = data_of(context, builder, signature.args[0], arguments[0])
         byte = ir.IntType(8).as_pointer()
         place = builder.bitcast(builder.gep(data, [arguments[1]]), byte)
         how = [ir.Constant(I32, n) for n in (0, 2, 1)]  # to read, the second cache, that of data
-        kind = ir.FunctionType(ir.VoidType(), [byte, I32, I32, I32])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-        builder.call(function, [place, *how])
+        call_llvm(builder, "llvm.prefetch.p0i8", ir.VoidType(), place, *how)
         return context.get_dummy_value()
 
     return types.void(x, types.intp), code

@@ -22,7 +22,7 @@ from numba.extending import intrinsic
 
 from minisgd_kernels._jit import Array
 from minisgd_kernels._tile import NARROW
-from minisgd_kernels._vectors import I32, LANES, integer, load_vector, vector_at
+from minisgd_kernels._vectors import I32, LANES, data_of, integer, load_vector, store_vector
 
 BLOCK = NARROW
 
@@ -51,8 +51,8 @@ def _turn_code(
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         source, at, stride, target, to, step, last = arguments
         kinds = signature.args
-        source = context.make_array(kinds[0])(context, builder, source).data
-        target = context.make_array(kinds[3])(context, builder, target).data
+        source = data_of(context, builder, kinds[0], source)
+        target = data_of(context, builder, kinds[3], target)
         corners = range(0, BLOCK, LANES)
         columns = []  # each with the number of its row in the target, and the place in that row
         for corner in corners:
@@ -66,7 +66,7 @@ def _turn_code(
             inside = builder.icmp_signed("<", integer(c), last)
             place = builder.mul(step, builder.select(inside, integer(c), last))
             place = builder.add(builder.add(to, place), integer(row))
-            builder.store(vector, vector_at(builder, target, place)).align = 4
+            store_vector(builder, vector, target, place)
         return context.get_dummy_value()
 
     n = types.intp

@@ -44,7 +44,7 @@ def fma(a: Any, b: Any, c: Any) -> Any:
 
 def _floor_code(typing_context: Any, x: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _call(builder, "llvm.floor.f32", arguments[0].type, arguments[0])
+        return call_llvm(builder, "llvm.floor.f32", arguments[0].type, arguments[0])
 
     return types.float32(types.float32), code
 
@@ -100,7 +100,7 @@ _ARM = _MACHINE in ("aarch64", "arm64")
 _FLUSH = 0x8040 if _X86 else 1 << 24 if _ARM else 0  # MXCSR's FTZ and DAZ; FPCR's FZ
 
 
-def _call(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
+def call_llvm(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
     """Call one of LLVM's own functions."""
     kind = ir.FunctionType(result, [a.type for a in arguments])
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
@@ -110,10 +110,10 @@ def _read_mode(builder: Any) -> Any:
     if _X86:
         slot = cgutils.alloca_once(builder, _I32)
         pointer = builder.bitcast(slot, ir.IntType(8).as_pointer())
-        _call(builder, "llvm.x86.sse.stmxcsr", ir.VoidType(), pointer)
+        call_llvm(builder, "llvm.x86.sse.stmxcsr", ir.VoidType(), pointer)
         return builder.zext(builder.load(slot), _I64)
     if _ARM:
-        return _call(builder, "llvm.aarch64.get.fpcr", _I64)
+        return call_llvm(builder, "llvm.aarch64.get.fpcr", _I64)
     return ir.Constant(_I64, 0)
 
 
@@ -122,9 +122,9 @@ def _write_mode(builder: Any, mode: Any) -> None:
         slot = cgutils.alloca_once(builder, _I32)
         builder.store(builder.trunc(mode, _I32), slot)
         pointer = builder.bitcast(slot, ir.IntType(8).as_pointer())
-        _call(builder, "llvm.x86.sse.ldmxcsr", ir.VoidType(), pointer)
+        call_llvm(builder, "llvm.x86.sse.ldmxcsr", ir.VoidType(), pointer)
     elif _ARM:
-        _call(builder, "llvm.aarch64.set.fpcr", ir.VoidType(), mode)
+        call_llvm(builder, "llvm.aarch64.set.fpcr", ir.VoidType(), mode)
 
 
 def _flush_code(typing_context: Any) -> Any:

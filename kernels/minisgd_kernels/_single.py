@@ -16,13 +16,14 @@ from numba import types
 from numba.core import config as numba_config
 from numba.extending import intrinsic
 
-from minisgd_kernels._intrinsics import fma
+from minisgd_kernels import linear
 from minisgd_kernels._jit import Array
 from minisgd_kernels._tile import NARROW, WIDE
 from minisgd_kernels._vectors import (
     LANES,
     WORD,
     ZEROS,
+    data_of,
     fma_vectors,
     integer,
     load,
@@ -30,14 +31,10 @@ from minisgd_kernels._vectors import (
     over_bits,
     over_range,
     splat,
-    vector_at,
+    store_vector,
 )
 
 _DOT_LANES, _MORE_LANES = 8, 16
-
-
-def _data(context: Any, builder: Any, kind: Any, array: Any) -> Any:
-    return context.make_array(kind)(context, builder, array).data
 
 
 # --- the products of one row ---
@@ -48,18 +45,24 @@ def _folded(builder: Any, lanes: list[Any]) -> Any:
     return add(low, add(add(lanes[2], lanes[3]), add(lanes[6], lanes[7])))
 
 
+def _with_term(builder: Any, k: Any, column: int, before: Any, operands: tuple[Any, ...]) -> Any:
+    """``before + x[x_at + k] * w[w_at + k * stride + column:]``, fused."""
+    x, x_at, w, w_at, stride = operands
+    number = splat(builder, load(builder, x, builder.add(x_at, k)))
+    row = builder.add(builder.add(w_at, builder.mul(k, stride)), integer(column))
+    return fma_vectors(builder, number, load_vector(builder, w, row), before)
+
+
 def _dots_code(
     typing_context: Any, out: Any, at: Any, x: Any, x_at: Any, k_end: Any, w: Any, w_at: Any,
     stride: Any,
 ) -> Any:  # fmt: skip
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         out, at, x, x_at, k_end, w, w_at, stride = arguments
-        out, x, w = (_data(context, builder, signature.args[i], arguments[i]) for i in (0, 2, 5))
+        out, x, w = (data_of(context, builder, signature.args[i], arguments[i]) for i in (0, 2, 5))
 
         def product(k: Any, column: int, before: Any) -> Any:
-            number = splat(builder, load(builder, x, builder.add(x_at, k)))
-            row = builder.add(builder.add(w_at, builder.mul(k, stride)), integer(column))
-            return fma_vectors(builder, number, load_vector(builder, w, row), before)
+            return _with_term(builder, k, column, before, (x, x_at, w, w_at, stride))
 
         for column in range(0, NARROW, LANES):
 
@@ -89,39 +92,28 @@ def _dots_code(
 
                 times = builder.and_(builder.lshr(k_end, integer(shift)), integer(1))
                 (total,) = over_range(builder, piece, [total], integer(0), times)
-            place = vector_at(builder, out, builder.add(at, integer(column)))
-            builder.store(total, place).align = 4
+            store_vector(builder, total, out, builder.add(at, integer(column)))
         return context.get_dummy_value()
 
     n = types.intp
     return types.void(out, n, x, n, n, w, n, n), code
 
 
-def _dots_interpreted(
-    out: Array, at: int, x: Array, x_at: int, k_end: int, w: Array, w_at: int, stride: int
-) -> None:
-    x, w, sums = x.reshape(-1), w.reshape(-1), np.zeros(NARROW, w.dtype)
-    k, piece = 0, 2 * _DOT_LANES
-    while piece > 0:
-        stop = k + (k_end - k) // piece * piece
-        if stop > k:
-            lanes = np.zeros((_DOT_LANES, NARROW), w.dtype)
-            for q in range(k, stop):
-                lane = lanes[(q - k) % _DOT_LANES]
-                for j in range(NARROW):
-                    lane[j] = fma(x[x_at + q], w[w_at + q * stride + j], lane[j])
-            low = (lanes[0] + lanes[1]) + (lanes[4] + lanes[5])
-            sums += low + ((lanes[2] + lanes[3]) + (lanes[6] + lanes[7]))
-            k = stop
-        piece //= 2
-    out.reshape(-1)[at : at + NARROW] = sums
+def _matrices(x: Array, x_at: int, k_end: int, w: Array, w_at: int, stride: int) -> Any:
+    """The row and the sixteen columns that are multiplied."""
+    rows = [w.reshape(-1)[w_at + k * stride :][:NARROW] for k in range(k_end)]
+    return x.reshape(1, -1)[:, x_at : x_at + k_end], np.array(rows).reshape(k_end, NARROW)
 
 
-def _halved(lanes: list[Any], add: Any) -> Any:
+def _dots_interpreted(out: Array, at: int, *operands: Any) -> None:
+    out.reshape(-1)[at : at + NARROW] = linear._dots(*_matrices(*operands))[0]
+
+
+def _halved(builder: Any, lanes: list[Any]) -> Any:
     """Sum of the lanes, the upper half added to the lower again and again."""
     while len(lanes) > 1:
         half = len(lanes) // 2
-        lanes = [add(low, high) for low, high in zip(lanes[:half], lanes[half:], strict=True)]
+        lanes = [builder.fadd(*pair) for pair in zip(lanes[:half], lanes[half:], strict=True)]
     return lanes[0]
 
 
@@ -131,7 +123,7 @@ def _dots_by_halves_code(
 ) -> Any:  # fmt: skip
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         out, at, x, x_at, k_end, w, w_at, stride = arguments
-        out, x, w = (_data(context, builder, signature.args[i], arguments[i]) for i in (0, 2, 5))
+        out, x, w = (data_of(context, builder, signature.args[i], arguments[i]) for i in (0, 2, 5))
         last = builder.sub(k_end, integer(1))
         for column in range(0, NARROW, LANES):
 
@@ -141,32 +133,21 @@ def _dots_by_halves_code(
                     k = builder.add(builder.mul(group, integer(_MORE_LANES)), integer(lane))
                     inside = builder.icmp_signed("<", k, k_end)
                     k = builder.select(inside, k, last)
-                    number = splat(builder, load(builder, x, builder.add(x_at, k)))
-                    row = builder.add(builder.add(w_at, builder.mul(k, stride)), integer(column))
-                    after = fma_vectors(builder, number, load_vector(builder, w, row), before)
+                    after = _with_term(builder, k, column, before, (x, x_at, w, w_at, stride))
                     sums.append(builder.select(inside, after, before))
                 return sums
 
             groups = builder.lshr(builder.add(k_end, integer(_MORE_LANES - 1)), integer(4))
             lanes = over_range(builder, sixteen, [ZEROS] * _MORE_LANES, integer(0), groups)
-            place = vector_at(builder, out, builder.add(at, integer(column)))
-            builder.store(_halved(lanes, builder.fadd), place).align = 4
+            store_vector(builder, _halved(builder, lanes), out, builder.add(at, integer(column)))
         return context.get_dummy_value()
 
     n = types.intp
     return types.void(out, n, x, n, n, w, n, n), code
 
 
-def _dots_by_halves_interpreted(
-    out: Array, at: int, x: Array, x_at: int, k_end: int, w: Array, w_at: int, stride: int
-) -> None:
-    x, w = x.reshape(-1), w.reshape(-1)
-    lanes = np.zeros((_MORE_LANES, NARROW), w.dtype)
-    for k in range(k_end):
-        lane = lanes[k % _MORE_LANES]
-        for j in range(NARROW):
-            lane[j] = fma(x[x_at + k], w[w_at + k * stride + j], lane[j])
-    out.reshape(-1)[at : at + NARROW] = _halved(list(lanes), np.add)
+def _dots_by_halves_interpreted(out: Array, at: int, *operands: Any) -> None:
+    out.reshape(-1)[at : at + NARROW] = linear._sixteen_lanes(*_matrices(*operands))[0]
 
 
 # --- the update of weights by one sample ---
@@ -180,7 +161,7 @@ def _rank_one(width: int, bits: bool) -> Any:
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             _, w_at, stride, _, x_at, _, size, _, g_at, lr = arguments
             w, x, words, g = (
-                _data(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 5, 7)
+                data_of(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 5, 7)
             )
             row = [load_vector(builder, g, builder.add(g_at, integer(v))) for v in vectors]
             rate = splat(builder, lr)
@@ -193,7 +174,7 @@ def _rank_one(width: int, bits: bool) -> Any:
                     gradient = fma_vectors(builder, number, row[v], ZEROS)  # a sum from 0 on: no -0
                     before = load_vector(builder, w, place)
                     after = builder.fsub(before, builder.fmul(gradient, rate))
-                    builder.store(after, vector_at(builder, w, place)).align = 4
+                    store_vector(builder, after, w, place)
                 return nothing
 
             if bits:

@@ -6,8 +6,9 @@ from typing import Any
 
 import llvmlite.binding
 from llvmlite import ir
-from numba.core import cgutils
 from numba.core import config as numba_config
+
+from minisgd_kernels._intrinsics import call_llvm
 
 WORD = 64  # bits in a word of a bit map
 
@@ -28,11 +29,15 @@ VECTOR = ir.VectorType(F32, LANES)
 ZEROS = ir.Constant(VECTOR, [0.0] * LANES)
 MINUS_ZEROS = ir.Constant(VECTOR, [-0.0] * LANES)  # adding to it changes nothing, not even -0
 _ALIGNMENT = ir.Constant(I32, 4)  # NumPy promises no more
-_FIRST_LANE = ir.Constant(ir.VectorType(I32, LANES), [0] * LANES)
 
 
 def integer(n: int) -> Any:
     return ir.Constant(I64, n)
+
+
+def data_of(context: Any, builder: Any, kind: Any, array: Any) -> Any:
+    """Pointer to the elements of an array of this Numba type."""
+    return context.make_array(kind)(context, builder, array).data
 
 
 def vector_at(builder: Any, pointer: Any, index: Any) -> Any:
@@ -45,9 +50,7 @@ def load(builder: Any, pointer: Any, index: Any) -> Any:
 
 def _masked(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
     """Call what reads or writes those lanes whose mask is 1, and touches no others."""
-    kind = ir.FunctionType(result, [a.type for a in arguments])
-    name = f"llvm.masked.{name}.v{LANES}f32.p0"
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+    return call_llvm(builder, f"llvm.masked.{name}.v{LANES}f32.p0", result, *arguments)
 
 
 def load_vector(builder: Any, pointer: Any, index: Any, mask: Any = None) -> Any:
@@ -65,11 +68,12 @@ def store_vector(builder: Any, value: Any, pointer: Any, index: Any, mask: Any =
         builder.store(value, place, align=_ALIGNMENT.constant)
 
 
-def splat(builder: Any, number: Any) -> Any:
+def splat(builder: Any, number: Any, lanes: int = LANES) -> Any:
     """A vector of copies of a number."""
-    undefined = ir.Constant(ir.VectorType(number.type, LANES), ir.Undefined)
+    undefined = ir.Constant(ir.VectorType(number.type, lanes), ir.Undefined)
     one = builder.insert_element(undefined, number, ir.Constant(I32, 0))
-    return builder.shuffle_vector(one, undefined, _FIRST_LANE)
+    first_lane = ir.Constant(ir.VectorType(I32, lanes), [0] * lanes)
+    return builder.shuffle_vector(one, undefined, first_lane)
 
 
 def first_lanes(builder: Any, count: Any) -> Any:
@@ -79,9 +83,7 @@ def first_lanes(builder: Any, count: Any) -> Any:
 
 
 def fma_vectors(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
-    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32")
-    return builder.call(function, [a, b, c])
+    return call_llvm(builder, f"llvm.fma.v{LANES}f32", VECTOR, a, b, c)
 
 
 def _sums(builder: Any, block: Any, values: list[Any]) -> list[Any]:

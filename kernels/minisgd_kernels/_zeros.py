@@ -12,12 +12,21 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 
-from minisgd_kernels._intrinsics import compiles_to
+from minisgd_kernels._intrinsics import call_llvm, compiles_to
 from minisgd_kernels._jit import Array, Scalar, helper
 from minisgd_kernels._tile import ROWS, WIDE
-from minisgd_kernels._vectors import I32, I64, LANES, WORD, integer, load_vector, over_range
+from minisgd_kernels._vectors import (
+    I32,
+    I64,
+    LANES,
+    WORD,
+    data_of,
+    integer,
+    load_vector,
+    over_range,
+    splat,
+)
 
 # Together 2**-80; last bits are 2**-23 of that each: 2**-126 in all, the smallest normal number.
 _LEAST_A, _LEAST_B = 2.0**-20, 2.0**-60
@@ -36,8 +45,8 @@ def _nonzero_bits(builder: Any, pointer: Any, at: Any) -> Any:
 
 def _nonzero_code(typing_context: Any, x: Any, at: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        return _nonzero_bits(builder, array.data, arguments[1])
+        data = data_of(context, builder, signature.args[0], arguments[0])
+        return _nonzero_bits(builder, data, arguments[1])
 
     return types.int64(x, types.intp), code
 
@@ -57,17 +66,14 @@ def _mark_code(
 ) -> Any:
     vector = ir.VectorType(I64, _GROUPS)
     places = ir.Constant(vector, list(range(0, WORD, ROWS)))
-    undefined = ir.Constant(vector, ir.Undefined)
-    first = ir.Constant(ir.VectorType(I32, _GROUPS), [0] * _GROUPS)
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         x, at, stride, count, maps, to = arguments
-        source = context.make_array(signature.args[0])(context, builder, x).data
-        target = context.make_array(signature.args[4])(context, builder, maps).data
+        source = data_of(context, builder, signature.args[0], x)
+        target = data_of(context, builder, signature.args[4], maps)
 
         def all_of(value: Any) -> Any:
-            one = builder.insert_element(undefined, value, ir.Constant(I32, 0))
-            return builder.shuffle_vector(one, undefined, first)
+            return splat(builder, value, _GROUPS)
 
         def step(words: list[Any], k: Any) -> list[Any]:
             bits = _nonzero_bits(builder, source, builder.add(at, builder.mul(k, stride)))
@@ -123,9 +129,7 @@ def _is_plain_code(typing_context: Any, x: Any, least: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
 
         def call(name: str, result: Any, *values: Any) -> Any:
-            kind = ir.FunctionType(result, [v.type for v in values])
-            name = f"llvm.{name}.v{LANES}i32"
-            return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), values)
+            return call_llvm(builder, f"llvm.{name}.v{LANES}i32", result, *values)
 
         def step(limits: list[Any], vector_number: Any) -> list[Any]:
             at = builder.mul(vector_number, integer(LANES))
